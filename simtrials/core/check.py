@@ -1,0 +1,131 @@
+"""What a declaration may hold: the base class of components, and number types that say their range and unit when it is not kept."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
+
+from simtrials.core.errors import Problem, did_you_mean
+
+T = TypeVar("T")
+Many = Annotated[tuple[T, ...], Strict(False)]
+
+
+class Component(BaseModel):
+    """A declared part of a scenario: frozen, strict, without unknown fields; a value that can be compared and copied."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+@dataclass(frozen=True)
+class Within:
+    """Range of a number, for an annotated type; the error names range, unit and what was found."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    unit: str = ""
+    open_low: bool = False
+    open_high: bool = False
+
+    def holds(self, value: float) -> bool:
+        above = value > self.low if self.open_low else value >= self.low
+        below = value < self.high if self.open_high else value <= self.high
+        return math.isfinite(value) and above and below
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        if math.isinf(self.low) and math.isinf(self.high):
+            return "must be a finite number"
+        if math.isinf(self.high):
+            return f"must be {'greater than' if self.open_low else 'at least'} {self.low:g}{unit}"
+        if math.isinf(self.low):
+            return f"must be {'less than' if self.open_high else 'at most'} {self.high:g}{unit}"
+        return f"must be in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}{unit}"
+
+    def _check(self, value: Any) -> Any:
+        if not self.holds(value):
+            raise PydanticCustomError("range", "{must}, got {found}", {"must": str(self), "found": f"{value:g}"})
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        json_schema = dict(handler(schema))
+        if math.isfinite(self.low):
+            json_schema["exclusiveMinimum" if self.open_low else "minimum"] = self.low
+        if math.isfinite(self.high):
+            json_schema["exclusiveMaximum" if self.open_high else "maximum"] = self.high
+        return json_schema
+
+
+Finite = Annotated[float, Within()]
+Positive = Annotated[float, Within(low=0, open_low=True)]
+NonNegative = Annotated[float, Within(low=0)]
+Probability = Annotated[float, Within(low=0, high=1)]
+OpenProbability = Annotated[float, Within(low=0, high=1, open_low=True, open_high=True)]
+Correlation = Annotated[float, Within(low=-1, high=1)]
+Weeks = Annotated[float, Within(low=0, unit="weeks")]
+PositiveWeeks = Annotated[float, Within(low=0, unit="weeks", open_low=True)]
+Concentration = Annotated[float, Within(low=0, high=300, unit="mg/L", open_low=True)]
+Count = Annotated[int, Within(low=1)]
+
+
+def path_of(location: Iterable[int | str]) -> str:
+    """The location of an error as it would be written: ``endpoints.madrs.weeks[2]``."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            path += f".{part}" if path else str(part)
+    return path
+
+
+def problems_of(error: ValidationError, prefix: tuple[int | str, ...] = (), fields: Iterable[str] = ()) -> list[Problem]:
+    """Every fault that pydantic found, as places and plain sentences; `fields` are the names an unknown one may have meant."""
+    return [Problem(path_of((*prefix, *found["loc"])), sentence_of(found, fields)) for found in error.errors(include_url=False)]
+
+
+_EXPECTED = {
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "string_type": "a text in quotes",
+    "bool_type": "true or false",
+    "tuple_type": "a list in square brackets",
+    "dict_type": "a table",
+    "mapping_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+}
+
+
+def sentence_of(found: ErrorDetails, fields: Iterable[str] = ()) -> str:
+    """What must hold and what was found, in words, for one fault that pydantic reports."""
+    kind, value = found["type"], found["input"]
+    if kind == "missing":
+        return "is missing"
+    if kind in _EXPECTED:
+        return f"expected {_EXPECTED[kind]}, got {shown(value)}"
+    if kind == "extra_forbidden":
+        return "is not known here" + did_you_mean(str(found["loc"][-1]), fields)
+    if kind == "literal_error":
+        return f"must be {found['ctx']['expected']}, got {shown(value)}"
+    return found["msg"]
+
+
+def shown(value: Any) -> str:
+    """A value of a file as an error shows it: short, and quoted when it is text."""
+    if isinstance(value, Mapping):
+        return "a table"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def fault(sentence: str) -> PydanticCustomError:
+    """An error that a validator raises: the sentence is shown as it is."""
+    return PydanticCustomError("fault", "{sentence}", {"sentence": sentence})

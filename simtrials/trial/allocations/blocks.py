@@ -1,0 +1,132 @@
+"""Permuted blocks, over all patients or within strata.
+
+A patient's arm is drawn with the chance that is left: places of the arm over all places in the block that is open in the patient's stratum.
+So one uniform number per patient is enough, and the first patients of a longer trial are those of a shorter one.
+"""
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from simtrials.core.arrays import AnyArray, ArmArray, FloatArray, patient_major, replicate_major
+from simtrials.core.check import Count, Many, Within, fault
+from simtrials.core.kernels import kernel
+from simtrials.core.rng import Streams, uniforms
+from simtrials.trial.allocations.base import ALLOCATIONS, Allocation, AllocationState
+
+
+@ALLOCATIONS.register
+class Blocks(Allocation):
+    """Permuted blocks of one size over all patients."""
+
+    kind: Literal["blocks"] = "blocks"
+    block_size: Annotated[Count, Within(high=10_000)] = Field(description="patients per block, a multiple of the sum of the allocation ratio")
+
+    def check(self, ratio: tuple[int, ...]) -> str | None:
+        return _misfit(self.block_size, ratio)
+
+    def start(self, ratio: tuple[int, ...], n_replicates: int, n_strata: int) -> AllocationState:
+        return OpenBlocks(self.block_size, ratio, n_replicates, 1)
+
+
+@ALLOCATIONS.register
+class StratifiedBlocks(Allocation):
+    """Permuted blocks within each combination of strata."""
+
+    kind: Literal["stratified_blocks"] = "stratified_blocks"
+    strata: Many[str] = Field(description="categories or conditions known before randomisation, such as ['sex', 'crp >= 3']")
+    block_size: Annotated[Count, Within(high=10_000)] = Field(description="patients per block, a multiple of the sum of the allocation ratio")
+
+    @model_validator(mode="after")
+    def _has_strata(self) -> Self:
+        if not self.strata:
+            raise fault("strata must name at least one category or condition; use kind 'blocks' without strata")
+        return self
+
+    @property
+    def strata_expressions(self) -> tuple[str, ...]:
+        return self.strata
+
+    def check(self, ratio: tuple[int, ...]) -> str | None:
+        return _misfit(self.block_size, ratio)
+
+    def start(self, ratio: tuple[int, ...], n_replicates: int, n_strata: int) -> AllocationState:
+        return OpenBlocks(self.block_size, ratio, n_replicates, n_strata)
+
+
+def _misfit(block_size: int, ratio: tuple[int, ...]) -> str | None:
+    total = sum(ratio)
+    if block_size % total == 0:
+        return None
+    above = (block_size // total + 1) * total
+    return f"must be a multiple of {total} (the sum of the allocation ratio), got {block_size}; the next is {above}"
+
+
+class OpenBlocks(AllocationState):
+    """Places left per stratum, arm and replicate, (S, A, R)."""
+
+    __slots__ = ("full", "left", "n_strata")
+
+    def __init__(self, block_size: int, ratio: tuple[int, ...], n_replicates: int, n_strata: int) -> None:
+        self.full: FloatArray = np.array(ratio, dtype=np.float64) * (block_size // sum(ratio))
+        self.left: FloatArray = np.zeros((n_strata, len(ratio), n_replicates))
+        self.n_strata = n_strata
+
+    def assign(self, streams: Streams, stratum: AnyArray) -> ArmArray:
+        luck = patient_major(uniforms(streams["allocation"], (stratum.shape[0], stratum.shape[1])))
+        if self.n_strata == 1:
+            arm = _assign(luck, self.left[0], self.full)
+        else:
+            arm = _assign_in_strata(luck, patient_major(stratum), self.left, self.full)
+        return replicate_major(arm)
+
+
+@kernel
+def _assign(luck, left, full):  # type: ignore[no-untyped-def]
+    """(P, R) arms when there is one stratum; `left` (A, R) is used up in place."""
+    patients, replicates = luck.shape
+    arms = full.size
+    arm = np.empty((patients, replicates), dtype=np.int8)
+    for p in range(patients):
+        for r in range(replicates):
+            total = 0.0
+            for a in range(arms):
+                total += left[a, r]
+            new = total == 0.0
+            for a in range(arms):
+                left[a, r] = full[a] if new else left[a, r]
+                total += full[a] if new else 0.0
+            place, edge, chosen = luck[p, r] * total, 0.0, 0
+            for a in range(arms - 1):
+                edge += left[a, r]
+                chosen += 1 if place >= edge else 0
+            for a in range(arms):
+                left[a, r] -= 1.0 if a == chosen else 0.0
+            arm[p, r] = chosen
+    return arm
+
+
+@kernel
+def _assign_in_strata(luck, stratum, left, full):  # type: ignore[no-untyped-def]
+    """(P, R) arms; `left` (S, A, R) is used up in place."""
+    patients, replicates = luck.shape
+    arms = full.size
+    arm = np.empty((patients, replicates), dtype=np.int8)
+    for p in range(patients):
+        for r in range(replicates):
+            s = stratum[p, r]
+            total = 0.0
+            for a in range(arms):
+                total += left[s, a, r]
+            if total == 0.0:
+                for a in range(arms):
+                    left[s, a, r] = full[a]
+                    total += full[a]
+            place, edge, chosen = luck[p, r] * total, 0.0, 0
+            for a in range(arms - 1):
+                edge += left[s, a, r]
+                chosen += 1 if place >= edge else 0
+            left[s, chosen, r] -= 1.0
+            arm[p, r] = chosen
+    return arm

@@ -1,0 +1,34 @@
+"""Complete randomisation: a coin for every patient."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from simtrials.core.arrays import AnyArray, ArmArray
+from simtrials.core.rng import Streams, uniforms
+from simtrials.trial.allocations.base import ALLOCATIONS, Allocation, AllocationState
+
+
+@ALLOCATIONS.register
+class Complete(Allocation):
+    """Every patient's arm is drawn independently; arms may come out unequal."""
+
+    kind: Literal["complete"] = "complete"
+
+    def start(self, ratio: tuple[int, ...], n_replicates: int, n_strata: int) -> AllocationState:
+        return Coins(tuple(np.cumsum(ratio)[:-1] / sum(ratio)))
+
+
+@dataclass(frozen=True, slots=True)
+class Coins(AllocationState):
+    """Shares at which the arms change."""
+
+    cuts: tuple[float, ...]
+
+    def assign(self, streams: Streams, stratum: AnyArray) -> ArmArray:
+        luck = uniforms(streams["allocation"], (stratum.shape[0], stratum.shape[1]))
+        arm = np.zeros(luck.T.shape, dtype=np.int8)
+        for cut in self.cuts:
+            arm += luck.T >= cut
+        return arm.T

@@ -1,0 +1,151 @@
+"""What every endpoint offers: latent normals that can be correlated with those of other endpoints, and values measured from them."""
+
+from abc import ABC
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from simtrials.core.arrays import ArmArray, BoolArray, FloatArray
+from simtrials.core.check import Component
+from simtrials.core.data import Improves, Measurements, Scale
+from simtrials.core.outcomes import OUTCOMES, Outcome
+from simtrials.core.registry import Registry
+from simtrials.core.rng import Streams
+from simtrials.trial.effects import EFFECTS, Effect
+from simtrials.trial.people import Luck, People
+
+
+@dataclass(frozen=True, slots=True)
+class Latent:
+    """The M latent normals of one patient: their weeks (0 is baseline), covariance (M, M) in the control arm, and the part of it that
+    comes from the biomarker: `loading` (M,) per unit of ln usual value."""
+
+    weeks: tuple[float, ...]
+    covariance: FloatArray
+    loading: FloatArray
+
+
+class Course(ABC):
+    """An endpoint that is ready to be measured."""
+
+    def draw_screening(self, streams: Streams, n_replicates: int, n_candidates: int) -> Luck:
+        """Luck of the screening reading, for an endpoint that has one."""
+        return {}
+
+    def screening(self, people: People) -> FloatArray:
+        """(R, C) the reading at screening."""
+        raise TypeError("this endpoint has no screening reading")
+
+    def baseline_luck(self, people: People, luck: FloatArray) -> FloatArray | None:
+        """(R, P) luck of the baseline reading given what was read at screening, made from fresh `luck`; None without a screening reading."""
+        return None
+
+    def measure(self, deviation: FloatArray, arm: ArmArray, benefit: "Benefit", people: People) -> Measurements:
+        """Values from the latent deviations (M, P, R), all patients followed to the end."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Benefit:
+    """What the drug does to each patient in the arm the patient is in, one layer per active arm with an effect.
+
+    size : (K, P, R), 0 for patients of other arms; onset : (K, V), share of the size that is reached at each visit.
+    """
+
+    size: FloatArray
+    onset: FloatArray
+
+    def at(self, visit: int) -> FloatArray | float:
+        """(P, R) benefit at a visit, in the endpoint's unit."""
+        layers = [size if share == 1.0 else size * share for size, share in zip(self.size, self.onset[:, visit], strict=True)]
+        return layers[0] if len(layers) == 1 else np.asarray(sum(layers)) if layers else 0.0
+
+
+class Endpoint(Component):
+    """Declares one endpoint."""
+
+    sizes: ClassVar[tuple[str, ...]] = ()
+    kind: str
+    effects: dict[str, Annotated[Effect, EFFECTS]] = Field(default_factory=dict, description="effect of each active arm, by the arm's name")
+
+    @property
+    def visits(self) -> tuple[float, ...]:
+        """Weeks of the visits after baseline."""
+        raise TypeError(f"an endpoint of kind {self.kind!r} must define visits")
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Names of the outcomes that can be read off it."""
+        raise TypeError(f"an endpoint of kind {self.kind!r} must define outcomes")
+
+    @property
+    def symptom_scale(self) -> Scale | None:
+        """The symptom scale, if it is one."""
+        return None
+
+    @property
+    def improves(self) -> Improves:
+        """Direction of the value that is better for the patient."""
+        return "up"
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether there is a baseline reading."""
+        return False
+
+    @property
+    def domain(self) -> str:
+        """What it measures, in a word for the report."""
+        return self.kind.replace("_", " ")
+
+    @property
+    def unit(self) -> str:
+        """Unit of the value."""
+        return "points"
+
+    @property
+    def biomarkers(self) -> frozenset[str | None]:
+        """Assays that effects or prognosis look at; None stands for the only one."""
+        return frozenset(effect.biomarker for effect in self.effects.values() if effect.needs_biomarker)
+
+    def without_effects(self) -> "Endpoint":
+        """The same endpoint when the drug does nothing."""
+        return self.model_copy(update={"effects": {}})
+
+    def latent(self) -> Latent:
+        """Its latent normals."""
+        raise TypeError(f"an endpoint of kind {self.kind!r} must define latent")
+
+    def size(self, effect: Effect, mean_shape: float) -> float:
+        """The size of an effect in the endpoint's own unit (points, or log-odds), where the shape is 1."""
+        raise TypeError(f"an endpoint of kind {self.kind!r} must define size")
+
+    def prepare(self, name: str, profile: "Profile") -> Course:
+        """Ready to be measured on patients like those of the profile."""
+        raise TypeError(f"an endpoint of kind {self.kind!r} must define prepare")
+
+    def outcome(self, name: str) -> Outcome:
+        """The outcome of that name."""
+        return OUTCOMES[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is known before the run: the arms; of the enrolled, mean and variance of ln usual biomarker by assay; and for each endpoint
+    with a screening reading the limits of what is admitted, as a function of the score."""
+
+    arms: tuple[str, ...]
+    ln_usual_mean: Mapping[str, float]
+    ln_usual_variance: Mapping[str, float]
+    admitted: Mapping[str, Callable[[FloatArray], BoolArray]]
+
+
+ENDPOINTS = Registry("endpoints", "endpoint", Endpoint)
+
+
+def everybody(shape: tuple[int, ...]) -> np.ndarray:
+    """A mask that is true everywhere and takes no memory."""
+    return np.broadcast_to(np.True_, shape)

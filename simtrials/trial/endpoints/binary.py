@@ -1,0 +1,73 @@
+"""Event or no event; the effect acts on the log-odds of the event."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+from scipy.special import expit, logit, ndtri
+
+from simtrials.core.arrays import ArmArray, FloatArray
+from simtrials.core.check import OpenProbability, PositiveWeeks
+from simtrials.core.data import Improves, Measurements
+from simtrials.trial.effects import Effect
+from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, everybody
+from simtrials.trial.people import People
+
+
+@ENDPOINTS.register
+class Binary(Endpoint):
+    """Event or no event per patient."""
+
+    sizes: ClassVar[tuple[str, ...]] = ("log_odds_ratio", "odds_ratio", "risk")
+    kind: Literal["binary"] = "binary"
+    control_risk: OpenProbability = Field(description="probability of the event under control")
+    event_is: Literal["good", "bad"] = Field(default="good", description="whether the event is what the patient wants")
+    week: PositiveWeeks = Field(default=1.0, description="week by which the event is counted")
+    domain_name: str = Field(default="event", description="what it measures, in a word")
+
+    @property
+    def visits(self) -> tuple[float, ...]:
+        return (self.week,)
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        return ("event",)
+
+    @property
+    def improves(self) -> Improves:
+        return "up" if self.event_is == "good" else "down"
+
+    @property
+    def domain(self) -> str:
+        return self.domain_name
+
+    @property
+    def unit(self) -> str:
+        return "probability"
+
+    def latent(self) -> Latent:
+        return Latent((self.week,), np.eye(1), np.zeros(1))
+
+    def size(self, effect: Effect, mean_shape: float) -> float:
+        if effect.risk is not None:
+            gain = float(logit(effect.risk) - logit(self.control_risk))
+            return gain if self.event_is == "good" else -gain
+        return effect.log_odds_ratio if effect.log_odds_ratio is not None else float(np.log(effect.odds_ratio or 1.0))
+
+    def prepare(self, name: str, profile: Profile) -> Course:
+        return BinaryCourse(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryCourse(Course):
+    """The declaration is all it needs."""
+
+    declared: Binary
+
+    def measure(self, deviation: FloatArray, arm: ArmArray, benefit: Benefit, people: People) -> Measurements:
+        made = self.declared
+        sign = 1.0 if made.event_is == "good" else -1.0
+        threshold = ndtri(expit(logit(made.control_risk) + sign * benefit.at(0)))
+        event = (deviation[0] < threshold).astype(np.float64).T
+        return Measurements((made.week,), event[:, :, np.newaxis], everybody((*event.shape, 1)), improves=made.improves, binary=True)
