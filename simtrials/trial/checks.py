@@ -119,11 +119,15 @@ def _rules_are_plausible(rules: tuple[EligibilityRule, ...], assays: Mapping[str
         scale = endpoints[name].symptom_scale if what == "screening" and name in endpoints else None
         if scale is not None:
             low, high, unit = scale.minimum, scale.maximum, "points"
+        implausible = False
         for field in ("at_least", "at_most"):
             value = getattr(rule, field)
             if high is not None and value is not None and not low <= value <= high:
+                implausible = True
                 slip = f"; if you meant {value / 1000:g} {unit}, write {value / 1000}" if unit == "mg/L" and low < value / 1000 <= high else ""
                 yield Problem(f"eligibility[{i}].{field}", f"must be in [{low:g}, {high:g}] {unit}, got {value:g}{slip}")
+        if not implausible and rule.at_least is not None and rule.at_most is not None and rule.at_least > rule.at_most:
+            yield Problem(f"eligibility[{i}]", f"at_least must not exceed at_most, got {rule.at_least:g} and {rule.at_most:g}")
 
 
 def _screening_readings_exist(draft: Draft, rules: tuple[EligibilityRule, ...], endpoints: Mapping[str, Endpoint]) -> Iterator[Problem]:

@@ -27,8 +27,6 @@ class Limits(EligibilityRule):
         numeric = self.at_least is not None or self.at_most is not None
         if numeric == (self.one_of is not None):
             raise fault("give at_least, at_most or both for a number, or one_of for a category")
-        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
-            raise fault(f"at_least must not exceed at_most, got {self.at_least:g} and {self.at_most:g}")
         return self
 
     @property

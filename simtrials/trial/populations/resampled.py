@@ -169,12 +169,14 @@ class Rows(Candidates):
 
 @kernel
 def _rows(place, cumulative, guide):  # type: ignore[no-untyped-def]
-    """(P, R) first row whose cumulative probability exceeds `place`, found from where the guide table says to start."""
+    """(P, R) first row whose cumulative probability exceeds `place`, looked for near where the guide table points."""
     rows = np.empty(place.shape, dtype=np.int32)
     steps = guide.size
     for p in range(place.shape[0]):
         for r in range(place.shape[1]):
             row = guide[int(place[p, r] * steps)]
+            while row > 0 and cumulative[row - 1] > place[p, r]:
+                row -= 1
             while cumulative[row] <= place[p, r]:
                 row += 1
             rows[p, r] = row

@@ -1,0 +1,1 @@
+"""Declared, run, remembered: scenario files, simulation in blocks, truth, and the store of results."""

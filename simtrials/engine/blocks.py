@@ -1,0 +1,130 @@
+"""Blocks of replicates: simulated, analysed and reduced to columns of estimates; in this process, in threads, in processes or on a cluster."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from simtrials.core.arrays import AnyArray
+from simtrials.core.data import EffectScale, Estimates, SimulatedTrial
+from simtrials.core.errors import Problem
+from simtrials.core.expressions import ExpressionError
+from simtrials.core.rng import BLOCK_SIZE, Purpose, Streams
+from simtrials.inference.analyses import Analysis
+from simtrials.trial import PreparedTrial, simulate
+
+Columns = dict[str, AnyArray]
+Backend = Literal["auto", "serial", "threads", "loky", "dask"]
+OPTIONAL = ("lower", "upper", "p_value")
+SERIAL_BELOW = 3.0
+"""Seconds of work below which other workers do not pay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What the columns of an analysis are: scale of the effect, and the direction that is a benefit."""
+
+    scale: EffectScale
+    benefit: Literal[1, -1]
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """All that a worker needs to turn the number of a block into columns of estimates."""
+
+    trial: PreparedTrial
+    analyses: Mapping[str, Analysis]
+    seed: int
+
+    def trials(self, block: int) -> SimulatedTrial:
+        """The simulated trials of a block, with their patients."""
+        return simulate(self.trial, Streams(self.seed, Purpose.RUN, block))
+
+    def columns(self, block: int) -> Columns:
+        """Estimates and screening numbers of a block, (256,) each."""
+        simulated = self.trials(block)
+        columns: Columns = {"screened": simulated.screening.n_screened.astype(np.int32)}
+        columns |= {f"failed/{label}": counts.astype(np.int32) for label, counts in simulated.screening.failures.items()}
+        for name, analysis in self.analyses.items():
+            columns |= _columns_of(name, analysis.estimate(simulated.data))
+        return columns
+
+    def many(self, blocks: Sequence[int]) -> list[Columns]:
+        """Several blocks, one after another."""
+        return [self.columns(block) for block in blocks]
+
+    def _few(self) -> SimulatedTrial:
+        return simulate(self.trial, Streams(self.seed, Purpose.PREPARE, 1), n_replicates=2)
+
+    def trial_problems(self) -> list[Problem]:
+        """What the analyses cannot do with the data of a trial."""
+        few, problems = self._few(), []
+        for name, analysis in self.analyses.items():
+            try:
+                analysis.estimate(few.data)
+            except ExpressionError as error:
+                problems.append(Problem(f"analyses.{name}", str(error)))
+        return problems
+
+    def meanings(self) -> dict[str, Meaning]:
+        """What the columns of each analysis are."""
+        few = self._few()
+        found = {name: analysis.estimate(few.data) for name, analysis in self.analyses.items()}
+        return {name: Meaning(estimates.scale, estimates.benefit) for name, estimates in found.items()}
+
+
+def _columns_of(name: str, found: Estimates) -> Columns:
+    columns: Columns = {f"{name}/{field}": getattr(found, field) for field in ("estimate", "std_error", "statistic", "df")}
+    columns |= {f"{name}/{field}": getattr(found, field) for field in OPTIONAL if getattr(found, field) is not None}
+    return columns | {f"{name}/status": found.status.astype(np.int8)}
+
+
+def estimates_of(name: str, columns: Mapping[str, AnyArray], meaning: Meaning) -> Estimates:
+    """The estimates of one analysis, put together again from columns."""
+    required = {field: columns[f"{name}/{field}"] for field in ("estimate", "std_error", "statistic", "df", "status")}
+    optional = {field: columns.get(f"{name}/{field}") for field in OPTIONAL}
+    return Estimates(**required, **optional, scale=meaning.scale, benefit=meaning.benefit)
+
+
+def run_blocks(
+    simulation: Simulation, blocks: Sequence[int], n_jobs: int, backend: Backend = "auto", scheduler: str | None = None
+) -> Iterator[tuple[int, Columns]]:
+    """Columns of each block, in order. The first block is done here, so that kernels are compiled once and the work can be estimated."""
+    if not blocks:
+        return
+    started = time.perf_counter()
+    yield blocks[0], simulation.columns(blocks[0])
+    rest = blocks[1:]
+    seconds = (time.perf_counter() - started) * len(rest)
+    if backend == "auto":
+        backend = "serial" if n_jobs == 1 or seconds < SERIAL_BELOW else "threads"
+    if backend == "serial" or not rest:
+        for block in rest:
+            yield block, simulation.columns(block)
+        return
+    from joblib import Parallel, delayed
+
+    size = max(1, min(16, len(rest) // (4 * max(n_jobs, 1))))
+    batches = [rest[i : i + size] for i in range(0, len(rest), size)]
+    with _client(backend, scheduler) as settings:
+        workers = Parallel(n_jobs=n_jobs, return_as="generator", pre_dispatch="2 * n_jobs", **settings)
+        for batch, found in zip(batches, workers(delayed(simulation.many)(batch) for batch in batches), strict=True):
+            yield from zip(batch, cast(list[Columns], found), strict=True)
+
+
+def _client(backend: Backend, scheduler: str | None) -> AbstractContextManager[dict[str, Any]]:
+    if backend == "threads":
+        return nullcontext({"backend": "threading"})
+    if backend == "loky":
+        return nullcontext({"backend": "loky"})
+    from simtrials.engine.cluster import dask_client
+
+    return dask_client(scheduler)
+
+
+def n_blocks(n_replicates: int) -> int:
+    """Blocks that hold so many replicates."""
+    return -(-n_replicates // BLOCK_SIZE)

@@ -1,0 +1,240 @@
+"""Scenario files and data files: read, checked part by part so that every fault is told at once, and found by name when they are shipped."""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError, create_model
+
+from simtrials.core.check import Component, problems_of, shown
+from simtrials.core.data import Table
+from simtrials.core.errors import DeclarationError, Problem, SimtrialsError, did_you_mean
+from simtrials.core.expressions import Category, Column
+from simtrials.engine.scenario import Scenario, scenario_problems
+from simtrials.trial.checks import Draft
+
+NAMED = ("assays", "endpoints", "analyses")
+"""Tables of named items; each item is checked on its own."""
+
+
+def read(path: str | Path, changes: Mapping[str, Any] | None = None) -> Scenario:
+    """Read a scenario file (or a shipped scenario by name); `changes` sets fields by their path before anything is checked.
+
+    Raises
+    ------
+    DeclarationError
+        With every fault of the file at once.
+    """
+    source = find_scenario(path)
+    raw = parse_toml(source)
+    for place, value in (changes or {}).items():
+        set_at(raw, place, value)
+    try:
+        return scenario_from(raw, source.parent)
+    except DeclarationError as error:
+        lines = source.read_text(encoding="utf-8").splitlines()
+        told = [Problem(_with_line(problem.place, lines), problem.sentence) for problem in error.problems]
+        raise DeclarationError(told, source.name) from None
+
+
+def parse_toml(source: Path) -> dict[str, Any]:
+    """The raw tables of a file."""
+    try:
+        return tomllib.loads(source.read_bytes().decode("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise DeclarationError([Problem("", f"this is not TOML: {error}")], source.name) from None
+    except UnicodeDecodeError:
+        raise DeclarationError([Problem("", "this is not a text file in UTF-8; save it as UTF-8")], source.name) from None
+
+
+def scenario_from(raw: Mapping[str, Any], folder: Path | None = None) -> Scenario:
+    """A scenario from plain tables; data files are looked for in `folder`.
+
+    Every part is checked by itself, then the parts that could be read against each other.
+    """
+    problems: list[Problem] = []
+    parts: dict[str, Any] = {}
+    broken: dict[str, set[str]] = {}
+    fields = Scenario.model_fields
+    problems += [Problem(name, "is not known here" + did_you_mean(name, fields)) for name in raw if name not in fields]
+    for name, info in fields.items():
+        if name not in raw:
+            if info.is_required():
+                problems.append(Problem(name, "is missing"))
+            else:
+                parts[name] = info.get_default(call_default_factory=True)
+        elif name in NAMED and isinstance(raw[name], Mapping):
+            parts[name], lost = _named_items(name, raw[name], problems)
+            broken[name] = lost
+            if not parts[name] and not lost and name != "assays":
+                problems.append(Problem(name, "needs at least one item"))
+        else:
+            _one_field(name, raw[name], parts, problems)
+    problems += scenario_problems(Draft(parts, broken))
+    if problems:
+        raise DeclarationError(problems)
+    return Scenario.model_validate({name: parts[name] for name in fields if name in raw}).in_folder(folder)
+
+
+def _named_items(name: str, items: Mapping[str, Any], problems: list[Problem]) -> tuple[dict[str, Any], set[str]]:
+    found: dict[str, Any] = {}
+    lost: set[str] = set()
+    for item, value in items.items():
+        try:
+            found |= getattr(_only(name).model_validate({name: {item: value}}), name)
+        except ValidationError as error:
+            lost.add(item)
+            problems += problems_of(error)
+    return found, lost
+
+
+def _one_field(name: str, value: Any, parts: dict[str, Any], problems: list[Problem]) -> None:
+    try:
+        parts[name] = getattr(_only(name).model_validate({name: value}), name)
+    except ValidationError as error:
+        problems += problems_of(error)
+
+
+@cache
+def _only(name: str) -> type[Component]:
+    """A model with this one field of a scenario."""
+    info = Scenario.model_fields[name]
+    return create_model(f"Only_{name}", __base__=Component, **{name: (info.annotation, info)})  # type: ignore[call-overload, no-any-return]
+
+
+def set_at(raw: dict[str, Any], path: str, value: Any) -> None:
+    """Set a field by its dotted path; a number in the path counts the items of a list from 0."""
+    *parents, last = path.split(".")
+    place: Any = raw
+    for part in parents:
+        try:
+            if isinstance(place, list):
+                place = place[int(part)]
+            else:
+                place = place.setdefault(part, {})
+        except (ValueError, IndexError):
+            raise SimtrialsError(f"{path}: there is no item {part!r}; lists count from 0") from None
+        if not isinstance(place, dict | list):
+            raise SimtrialsError(f"{path}: {part!r} is {shown(place)}, not a table")
+    try:
+        place[int(last) if isinstance(place, list) else last] = value
+    except (ValueError, IndexError):
+        raise SimtrialsError(f"{path}: there is no item {last!r}; lists count from 0") from None
+
+
+def _with_line(place: str, lines: list[str]) -> str:
+    """The place of a fault with its line, when it can be found."""
+    line = line_of(place, lines)
+    return f"{place} (line {line})" if line else place
+
+
+def line_of(place: str, lines: list[str]) -> int | None:
+    """The line of a TOML file on which a path is set, or the nearest table around it."""
+    wanted = re.sub(r"\[(\d+)\]", r".\1", place).split(".")
+    header: list[str] = []
+    counts: dict[str, int] = {}
+    best: tuple[int, int] | None = None
+    for number, text in enumerate(lines, start=1):
+        table = re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]\]?", text)
+        key = re.match(r"\s*([A-Za-z0-9_.\"'-]+)\s*=", text)
+        if table:
+            header = [part.strip("\"' ") for part in table.group(2).split(".")]
+            if table.group(1) == "[[":
+                joined = ".".join(header)
+                counts[joined] = counts.get(joined, -1) + 1
+                header = [*header, str(counts[joined])]
+            found = header
+        elif key:
+            found = header + [part.strip("\"' ") for part in key.group(1).split(".")]
+        else:
+            continue
+        depth = len(found)
+        if found == wanted[:depth] and (best is None or depth > best[0]):
+            best = (depth, number)
+    return best[1] if best and wanted != [""] else None
+
+
+def find_scenario(path: str | Path) -> Path:
+    """The file, or the shipped scenario of that name."""
+    given = Path(path)
+    if given.is_file():
+        return given
+    shipped = shipped_scenarios()
+    if str(path) in shipped:
+        return shipped[str(path)]
+    if given.is_dir():
+        raise SimtrialsError(f"{path} is a folder; name a scenario file in it")
+    near = [str(other) for other in given.parent.glob("*.toml")] if given.parent.is_dir() else []
+    raise SimtrialsError(f"no file {path}{did_you_mean(str(path), [*near, *shipped])}")
+
+
+def shipped_scenarios() -> dict[str, Path]:
+    """Scenario files that come with the package, by name."""
+    inside = Path(str(resources.files("simtrials"))) / "scenarios"
+    folder = inside if inside.is_dir() else inside.parent.parent / "scenarios"
+    return {file.stem: file for file in sorted(folder.glob("*.toml"))}
+
+
+def shipped_data() -> dict[str, Path]:
+    """Data sets that come with the package, by name."""
+    folder = Path(str(resources.files("simtrials"))) / "datasets"
+    return {file.stem: file for file in sorted(folder.glob("*.csv"))}
+
+
+def tables_of(scenario: Scenario) -> dict[str, Table]:
+    """The data files of a scenario, by the name under which it calls them."""
+    names = scenario.population.files() if scenario.population else ()
+    return {name: read_table(name, scenario.folder) for name in names}
+
+
+def read_table(name: str, near: Path | None = None) -> Table:
+    """A data set that comes with the package, or a CSV or Parquet file; a relative path starts at `near`.
+
+    Raises
+    ------
+    SimtrialsError
+        When there is no such file, or it cannot be read as a table.
+    """
+    shipped = shipped_data()
+    path = shipped.get(name, (near or Path()) / name)
+    if not path.is_file():
+        raise SimtrialsError(f"no file {name!r} and no data set of that name{did_you_mean(name, shipped)}")
+    content = path.read_bytes()
+    columns = _columns(path, content)
+    if not columns:
+        raise SimtrialsError(f"{name} has no columns")
+    n_rows = next(iter(columns.values())).shape[0]
+    return Table(name, columns, n_rows, hashlib.sha256(content).hexdigest())
+
+
+def _columns(path: Path, content: bytes) -> dict[str, Column]:
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            table = parquet.read_table(pa.BufferReader(content))
+        else:
+            table = csv.read_csv(pa.BufferReader(content), convert_options=csv.ConvertOptions(strings_can_be_null=True))
+    except (pa.ArrowInvalid, pa.ArrowException, UnicodeDecodeError) as error:
+        raise SimtrialsError(f"cannot read {path.name} as a table: {str(error).splitlines()[0]}") from None
+    return {name: _column(table.column(name)) for name in table.column_names}
+
+
+def _column(values: Any) -> Column:
+    """Numbers become floats with NaN where empty, everything else a category with code -1 where empty."""
+    import pyarrow as pa
+
+    kind = values.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
+        return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+    texts = values.cast(pa.string()).to_pylist()
+    levels = tuple(sorted({text for text in texts if text is not None}))
+    code = {level: i for i, level in enumerate(levels)}
+    return Category(np.array([-1 if text is None else code[text] for text in texts], dtype=np.int32), levels)

@@ -1,0 +1,147 @@
+"""A scenario: a trial, the analyses of it, and how often to simulate it."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from simtrials.core.check import Count, Many, OpenProbability, Within, fault
+from simtrials.core.errors import Problem, did_you_mean
+from simtrials.core.expressions import ExpressionError, parse
+from simtrials.core.outcomes import OUTCOMES
+from simtrials.core.rng import STREAM_VERSION
+from simtrials.inference.analyses import ANALYSES, Analysis
+from simtrials.trial.checks import Draft, trial_problems
+from simtrials.trial.endpoints import Endpoint
+from simtrials.trial.trial import Trial
+
+NAMES_ONLY = frozenset({"name", "question", "n_replicates", "sources", "target_power", "null_grid", "primary"})
+"""Fields that change no draw and no estimate, and so are not part of the digest."""
+
+
+class Scenario(Trial):
+    """Everything that a simulation needs, as one frozen value."""
+
+    name: str = Field(description="short name; results are stored under it", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    question: str = Field(default="", description="the question that the scenario answers; the title of the report")
+    seed: Annotated[int, Within(0, 2**63 - 1)] = Field(default=1, description="seed of all random streams")
+    n_replicates: Annotated[Count, Within(high=100_000_000)] = Field(default=10_000, description="simulated trials")
+    target_power: OpenProbability = Field(default=0.8, description="power that is aimed at, for tables and figures")
+    analyses: dict[str, Annotated[Analysis, ANALYSES]] = Field(min_length=1, description="what is estimated and tested, by name")
+    primary: Many[str] = Field(default=(), description="analyses whose power must be precise under --mcse; default: all")
+    null_grid: dict[str, Many[Any]] = Field(
+        default_factory=dict, description="values at which the type I error is checked too, as 'path.of.field' = [values]; all combinations are run"
+    )
+    sources: dict[str, str] = Field(default_factory=dict, description="where a value comes from, by the path of the field; shown in the report")
+
+    _folder: Path | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = list(scenario_problems(Draft({name: getattr(self, name) for name in type(self).model_fields})))
+        if problems:
+            raise fault("; ".join(str(problem) for problem in problems))
+        return self
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """Expressions over measured columns that the analyses need."""
+        texts = (text for analysis in self.analyses.values() for text in analysis.expressions)
+        return tuple(text for text in dict.fromkeys(texts) if not _of_endpoints(text, self.endpoints))
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder in which data files are looked for."""
+        return self._folder
+
+    def in_folder(self, folder: Path | None) -> "Scenario":
+        """The same scenario with data files looked for in `folder`."""
+        copy = self.model_copy()
+        copy._folder = folder
+        return copy
+
+    def null(self) -> "Scenario":
+        """The same scenario when no arm differs from control."""
+        return self.model_copy(update={"endpoints": {name: endpoint.without_effects() for name, endpoint in self.endpoints.items()}})
+
+    def declaration(self) -> dict[str, Any]:
+        """The scenario as plain values, without what is at its default."""
+        return self.model_dump(mode="json", exclude_defaults=True) | {"name": self.name}
+
+    def digest(self, checksums: Mapping[str, str]) -> str:
+        """Fingerprint of all that changes a draw or an estimate: the declaration, the data and the version of the streams."""
+        content = {key: value for key, value in self.model_dump(mode="json").items() if key not in NAMES_ONLY}
+        whole = {"scenario": content, "data": dict(sorted(checksums.items())), "streams": STREAM_VERSION}
+        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _of_endpoints(text: str, endpoints: Mapping[str, Endpoint]) -> bool:
+    """Whether an expression names readings of endpoints only, such as 'shaps.baseline'."""
+    names = parse(text).names
+    return bool(names) and all(name.rpartition(".")[0] in endpoints for name in names)
+
+
+def scenario_problems(draft: Draft) -> Iterator[Problem]:
+    """Everything that does not fit together in a scenario."""
+    yield from trial_problems(draft)
+    if draft.has("analyses", "endpoints"):
+        for name, analysis in draft.parts["analyses"].items():
+            yield from _analysis_fits(draft, name, analysis)
+    if draft.has("analyses", "primary"):
+        for name in draft.parts["primary"]:
+            if name not in draft.parts["analyses"] and not draft.lost("analyses", name):
+                yield Problem("primary", f"no analysis called {name!r}{did_you_mean(name, draft.parts['analyses'])}")
+    for path, values in draft.parts.get("null_grid", {}).items():
+        if not values:
+            yield Problem(f"null_grid.{path!r}", "needs at least one value")
+
+
+def _analysis_fits(draft: Draft, name: str, analysis: Analysis) -> Iterator[Problem]:
+    place, endpoints = f"analyses.{name}", draft.parts["endpoints"]
+    endpoint = endpoints.get(analysis.endpoint)
+    yield from _expressions_can_be_read(place, analysis)
+    if draft.has("design") and analysis.arm is not None and analysis.arm not in draft.parts["design"].arms[1:]:
+        yield Problem(f"{place}.arm", f"no active arm called {analysis.arm!r}{did_you_mean(analysis.arm, draft.parts['design'].arms[1:])}")
+    if endpoint is None:
+        if not draft.lost("endpoints", analysis.endpoint):
+            yield Problem(f"{place}.endpoint", f"no endpoint called {analysis.endpoint!r}{did_you_mean(analysis.endpoint, endpoints)}")
+        return
+    yield from _outcome_fits(place, analysis, endpoint)
+    if analysis.week is not None and analysis.week not in endpoint.visits:
+        visits = ", ".join(f"{week:g}" for week in endpoint.visits)
+        yield Problem(f"{place}.week", f"{analysis.endpoint!r} has no visit at week {analysis.week:g}; visits are at {visits}")
+    if "baseline" in analysis.covariate_names and not endpoint.has_baseline:
+        yield Problem(f"{place}.covariates", f"{analysis.endpoint!r} has no baseline reading")
+
+
+def _outcome_fits(place: str, analysis: Analysis, endpoint: Endpoint) -> Iterator[Problem]:
+    known = endpoint.outcomes
+    outcome = analysis.outcome or known[0]
+    if outcome not in known:
+        scale = endpoint.symptom_scale
+        if outcome == "remission" and scale is not None:
+            yield Problem(f"{place}.outcome", f"{scale.name} has no cut-off of remission; describe the scale with a remission_cut or choose another outcome")
+        else:
+            yield Problem(f"{place}.outcome", f"{analysis.endpoint!r} has no outcome {outcome!r}{did_you_mean(outcome, known)}")
+        return
+    binary = OUTCOMES[outcome].binary
+    if analysis.needs_binary is True and not binary:
+        yes_no = [name for name in known if OUTCOMES[name].binary]
+        advice = f"use {' or '.join(yes_no)}" if yes_no else "use t_test, ancova or mann_whitney"
+        yield Problem(f"{place}.outcome", f"{analysis.kind} needs a yes-or-no outcome, {outcome!r} is a number; {advice}")
+    if analysis.needs_binary is False and binary:
+        yield Problem(f"{place}.outcome", f"{analysis.kind} needs a number, {outcome!r} is yes or no; use risk_difference, risk_ratio or logistic")
+    if outcome == "sustained_response" and (analysis.week or endpoint.visits[-1]) == endpoint.visits[0]:
+        yield Problem(f"{place}.week", "sustained response needs a visit before this one")
+
+
+def _expressions_can_be_read(place: str, analysis: Analysis) -> Iterator[Problem]:
+    for text in (*analysis.expressions, *analysis.covariate_names):
+        try:
+            parse(text)
+        except ExpressionError as error:
+            yield Problem(place, str(error))
+            return

@@ -1,0 +1,145 @@
+"""The true value of every estimand: from a closed form, from patients sent to each arm with the same luck, or from very large trials.
+
+A contrast of arm means is worked out from about a million patients per arm who keep their luck when the arm changes, so the truth adds next
+to nothing to the error. Where an analysis has no such target (a conditional odds ratio, an interaction slope, a rank statistic) the truth is
+the least-false value: the mean of the analysis over trials of 4,096 patients.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from simtrials.core.arrays import FloatArray
+from simtrials.core.data import TrialData
+from simtrials.core.measures import Truth
+from simtrials.core.rng import BLOCK_SIZE, Purpose, Streams
+from simtrials.engine.scenario import Scenario
+from simtrials.inference.analyses import Analysis
+from simtrials.trial import PreparedTrial, simulate
+from simtrials.trial.endpoints import AdverseEvent, Binary, Continuous, Endpoint
+
+FORCED_BLOCKS, FORCED_PATIENTS = 16, 256
+LARGE_BLOCKS, LARGE_TRIALS, LARGE_PATIENTS = 64, 8, 4096
+
+
+def truths(scenario: Scenario, trial: PreparedTrial) -> dict[str, Truth]:
+    """The truth of each analysis under the scenario."""
+    known = {name: _closed_form(scenario, analysis) for name, analysis in scenario.analyses.items()}
+    found = {name: truth for name, truth in known.items() if truth is not None}
+    rest = {name: analysis for name, analysis in scenario.analyses.items() if name not in found}
+    marginal = {name: analysis for name, analysis in rest.items() if analysis.marginal}
+    found |= _from_forced_arms(scenario, trial, marginal)
+    found |= _least_false(scenario, trial, {name: analysis for name, analysis in rest.items() if not analysis.marginal})
+    return {name: found[name] for name in scenario.analyses}
+
+
+def _closed_form(scenario: Scenario, analysis: Analysis) -> Truth | None:
+    """Exact truths: nothing at all without an effect, and constant effects on a normal or on a yes-or-no endpoint."""
+    endpoint = scenario.endpoints[analysis.endpoint]
+    arm = analysis.arm or scenario.design.arms[1]
+    if _does_nothing(endpoint, arm):
+        return Truth(0.0, 0.0, "no effect")
+    if not analysis.marginal:
+        return None
+    effect = endpoint.effects.get(arm)
+    if isinstance(endpoint, Continuous) and effect is not None and effect.kind == "constant":
+        return Truth(endpoint.size(effect, 1.0) * effect.onset(endpoint.week, endpoint.week), 0.0, "closed form")
+    risks = None if scenario.correlations else _risks(endpoint, arm)
+    if risks is None:
+        return None
+    sign = 1 if endpoint.improves == "up" else -1
+    return Truth(_contrast(*risks, analysis.scale_of_effect, sign), 0.0, "closed form")
+
+
+def _does_nothing(endpoint: Endpoint, arm: str) -> bool:
+    if isinstance(endpoint, AdverseEvent):
+        return endpoint.arm_risk.get(arm, endpoint.control_risk) == endpoint.control_risk
+    return arm not in endpoint.effects
+
+
+def _risks(endpoint: Endpoint, arm: str) -> tuple[float, float] | None:
+    """Risk under active and under control, where everybody has the same."""
+    if isinstance(endpoint, AdverseEvent):
+        share = endpoint.exposure_weeks / endpoint.risk_weeks
+        stated = endpoint.arm_risk.get(arm, endpoint.control_risk), endpoint.control_risk
+        return float(-np.expm1(np.log1p(-stated[0]) * share)), float(-np.expm1(np.log1p(-stated[1]) * share))
+    effect = endpoint.effects.get(arm)
+    if not isinstance(endpoint, Binary) or effect is None or effect.kind != "constant":
+        return None
+    gain = endpoint.size(effect, 1.0) * effect.onset(endpoint.week, endpoint.week) * (1 if endpoint.event_is == "good" else -1)
+    odds = endpoint.control_risk / (1 - endpoint.control_risk) * np.exp(gain)
+    return float(odds / (1 + odds)), endpoint.control_risk
+
+
+def _contrast(active: Any, control: Any, scale: str, sign: int) -> Any:
+    """The contrast of two means; ratios are active over control, differences are in the direction of benefit."""
+    if scale == "log_risk_ratio":
+        return np.log(active / control)
+    if scale == "log_odds_ratio":
+        return np.log(active / (1 - active) / (control / (1 - control)))
+    return sign * (active - control)
+
+
+def _from_forced_arms(scenario: Scenario, trial: PreparedTrial, analyses: Mapping[str, Analysis]) -> dict[str, Truth]:
+    if not analyses:
+        return {}
+    arms = sorted({0} | {_arm_code(scenario, analysis) for analysis in analyses.values()})
+    means: dict[tuple[str, int], list[FloatArray]] = {(name, arm): [] for name in analyses for arm in arms}
+    signs: dict[str, int] = {}
+    for block in range(FORCED_BLOCKS):
+        for arm in arms:
+            data = simulate(trial, Streams(scenario.seed, Purpose.TRUTH, block), BLOCK_SIZE, FORCED_PATIENTS, force_arm=arm).data
+            for name, analysis in analyses.items():
+                mean, signs[name] = _mean_outcome(analysis, data)
+                means[name, arm].append(mean)
+    return {
+        name: _truth_of_means(means[name, _arm_code(scenario, analysis)], means[name, 0], analysis.scale_of_effect, signs[name])
+        for name, analysis in analyses.items()
+    }
+
+
+def _arm_code(scenario: Scenario, analysis: Analysis) -> int:
+    return scenario.design.arms.index(analysis.arm) if analysis.arm else 1
+
+
+def _mean_outcome(analysis: Analysis, data: TrialData) -> tuple[FloatArray, int]:
+    """(2, R) sum of the outcome and number of patients in the analysed population, everybody in one arm."""
+    view = analysis.view(data)
+    here = (view.arm >= 0) & ~np.isnan(view.value)
+    return np.stack([view.value.sum(axis=1, where=here), here.sum(axis=1)]), view.sign
+
+
+def _truth_of_means(active: list[FloatArray], control: list[FloatArray], scale: str, sign: int) -> Truth:
+    """The contrast of the means over all patients, with its standard error from groups of replicates (jackknife)."""
+    a, c = (np.concatenate(parts, axis=1).reshape(2, -1, 16).sum(axis=2) for parts in (active, control))
+    whole = _contrast(a[0].sum() / a[1].sum(), c[0].sum() / c[1].sum(), scale, sign)
+    left_out = [(x.sum(axis=1)[0] - x[0]) / (x.sum(axis=1)[1] - x[1]) for x in (a, c)]
+    each = _contrast(left_out[0], left_out[1], scale, sign)
+    groups = each.size
+    error = np.sqrt((groups - 1) / groups * np.square(each - each.mean()).sum())
+    return Truth(float(whole), float(error), "forced arms, same patients")
+
+
+def _least_false(scenario: Scenario, trial: PreparedTrial, analyses: Mapping[str, Analysis]) -> dict[str, Truth]:
+    if not analyses:
+        return {}
+    large = replace(trial, trial=trial.trial.model_copy(update={"design": _larger(scenario, LARGE_PATIENTS)}))
+    estimates: dict[str, list[FloatArray]] = {name: [] for name in analyses}
+    for block in range(LARGE_BLOCKS):
+        data = simulate(large, Streams(scenario.seed, Purpose.TRUTH, FORCED_BLOCKS + block), LARGE_TRIALS).data
+        for name, analysis in analyses.items():
+            estimates[name].append(analysis.estimate(data).estimate)
+    return {name: _truth_of_large(np.concatenate(parts)) for name, parts in estimates.items()}
+
+
+def _larger(scenario: Scenario, n_patients: int) -> Any:
+    return scenario.design.model_copy(update={"n_patients": max(n_patients, scenario.design.n_patients)})
+
+
+def _truth_of_large(estimates: FloatArray) -> Truth:
+    known = estimates[np.isfinite(estimates)]
+    if known.size < 0.9 * estimates.size:
+        return Truth(float("nan"), float("nan"), "not estimable in large trials")
+    return Truth(float(known.mean()), float(known.std(ddof=1) / np.sqrt(known.size)), f"least-false value, trials of {LARGE_PATIENTS:,}")

@@ -1,0 +1,141 @@
+"""What every analysis offers: a question about one outcome of one endpoint, and estimates for a block of trials."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from simtrials.core.arrays import ArmArray, BoolArray, FloatArray
+from simtrials.core.check import Component, OpenProbability, PositiveWeeks
+from simtrials.core.data import EffectScale, Estimates, Measurements, TrialData
+from simtrials.core.expressions import Category, Column, parse
+from simtrials.core.outcomes import OUTCOMES, Outcome
+from simtrials.core.registry import Registry
+from simtrials.stats.counts import EventCounts, event_counts
+
+AnalysisSet = Literal["all_randomised", "post_baseline", "completers"]
+SETS = {
+    "all_randomised": "all randomised",
+    "post_baseline": "at least one visit after baseline",
+    "completers": "seen at the last visit",
+}
+
+
+class Analysis(Component):
+    """Declares an analysis that a protocol names."""
+
+    needs_binary: ClassVar[bool | None] = None
+    kind: str
+    endpoint: str = Field(description="name of the endpoint")
+    outcome: str | None = Field(default=None, description="change, response, remission ...; default: the endpoint's first")
+    week: PositiveWeeks | None = Field(default=None, description="visit; default: the endpoint's last")
+    arm: str | None = Field(default=None, description="the arm compared with control; default: the first active one")
+    where: str | None = Field(default=None, description="subgroup, as a condition on what was measured before randomisation, such as 'crp >= 3'")
+    analysis_set: AnalysisSet = Field(default="all_randomised", description="who is analysed")
+    alpha: OpenProbability = Field(default=0.05, description="two-sided level of test and interval; ignored when one_sided_alpha is given")
+    one_sided_alpha: OpenProbability | None = Field(default=None, description="one-sided level of a test in the direction of benefit")
+    label: str | None = Field(default=None, description="how tables and figures call it")
+
+    @property
+    def scale_of_effect(self) -> EffectScale:
+        """What the estimate is."""
+        raise TypeError(f"an analysis of kind {self.kind!r} must define scale_of_effect")
+
+    @property
+    def marginal(self) -> bool:
+        """Whether the truth is a contrast of arm means; else it is the value that the analysis takes in a very large trial."""
+        return True
+
+    @property
+    def one_procedure(self) -> bool:
+        """Whether test and interval are one procedure, so that they cannot contradict each other."""
+        return True
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """Expressions over measured columns that it needs."""
+        own = tuple(text for text in self.covariate_names if text != "baseline")
+        return (*own, self.where) if self.where else own
+
+    @property
+    def covariate_names(self) -> tuple[str, ...]:
+        """Covariates of the model, as written."""
+        return ()
+
+    @property
+    def two_sided_alpha(self) -> float:
+        """Two-sided level of the interval: alpha, or twice the one-sided level."""
+        return 2 * self.one_sided_alpha if self.one_sided_alpha is not None else self.alpha
+
+    @property
+    def method(self) -> str:
+        """The method in a few words, for tables."""
+        raise TypeError(f"an analysis of kind {self.kind!r} must define method")
+
+    def estimate(self, data: TrialData) -> Estimates:
+        """Estimates of a block of trials, (R,) each."""
+        raise TypeError(f"an analysis of kind {self.kind!r} must define estimate")
+
+    def outcome_of(self, measured: Measurements) -> Outcome:
+        """The outcome that is analysed."""
+        if self.outcome is not None:
+            return OUTCOMES[self.outcome]
+        return OUTCOMES["event" if measured.binary else "change" if measured.baseline is not None else "value"]
+
+    def active(self, data: TrialData) -> int:
+        """Code of the arm compared with control."""
+        return 1 if self.arm is None else data.arms.index(self.arm)
+
+    def view(self, data: TrialData) -> "View":
+        """Who is analysed, with the outcome and its direction."""
+        measured = data.endpoints[self.endpoint]
+        outcome = self.outcome_of(measured)
+        week = self.week if self.week is not None else measured.weeks[-1]
+        arm = data.arm
+        if self.where is not None:
+            arm = np.where(parse(self.where).truth(data.columns), arm, np.int8(-1))
+        if self.analysis_set == "post_baseline":
+            arm = np.where(measured.observed.any(axis=2), arm, np.int8(-1))
+        elif self.analysis_set == "completers":
+            arm = np.where(measured.observed[:, :, -1], arm, np.int8(-1))
+        return View(data, measured, outcome.read(measured, week), arm, self.active(data), outcome.benefit_sign(measured))
+
+
+class View:
+    """One outcome as an analysis sees it: value (R, P), arm (R, P) with -1 for nobody, code of the active arm, direction of benefit."""
+
+    __slots__ = ("active", "arm", "data", "measured", "sign", "value")
+
+    def __init__(self, data: TrialData, measured: Measurements, value: FloatArray, arm: ArmArray, active: int, sign: int) -> None:
+        self.data, self.measured, self.value, self.arm, self.active, self.sign = data, measured, value, arm, active, sign
+
+    def names(self) -> Mapping[str, Column]:
+        """Everything a covariate may name."""
+        names: dict[str, Column] = dict(self.data.columns)
+        for name, measured in self.data.endpoints.items():
+            if measured.baseline is not None:
+                names[f"{name}.baseline"] = measured.baseline
+            if measured.screening is not None:
+                names[f"{name}.screening"] = measured.screening
+        if self.measured.baseline is not None:
+            names["baseline"] = self.measured.baseline
+        return names
+
+    def covariates(self, texts: tuple[str, ...]) -> list[FloatArray]:
+        """Columns of the model, (R, P) each; a category of L levels becomes L - 1 columns."""
+        names = self.names() if texts else {}
+        return [column for text in texts for column in _columns(parse(text).evaluate(names))]
+
+    def counts(self) -> EventCounts:
+        """Events and patients by arm."""
+        return event_counts(self.value, self.arm, self.active)
+
+
+def _columns(value: Column | BoolArray) -> list[FloatArray]:
+    if isinstance(value, Category):
+        return [(value.codes == level).astype(np.float64) for level in range(1, len(value.levels))]
+    return [value.astype(np.float64)]
+
+
+ANALYSES = Registry("analyses", "analysis", Analysis)

@@ -1,0 +1,45 @@
+"""Fisher's exact test."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from simtrials.core.data import EffectScale, Estimates, TrialData
+from simtrials.inference.analyses.base import ANALYSES, Analysis
+from simtrials.stats import proportions
+from simtrials.stats.proportions_exact import fisher_exact_test
+
+
+@ANALYSES.register
+class FisherExact(Analysis):
+    """Exact test of equal risks; estimate and interval are those of the risk difference (Newcombe), another procedure than the test."""
+
+    needs_binary = True
+    kind: Literal["fisher_exact"] = "fisher_exact"
+    mid_p: bool = Field(default=False, description="count tables as probable as the observed one by half")
+
+    @property
+    def scale_of_effect(self) -> EffectScale:
+        return "risk_difference"
+
+    @property
+    def one_procedure(self) -> bool:
+        return False
+
+    @property
+    def method(self) -> str:
+        return "Fisher mid-p test" if self.mid_p else "Fisher exact test"
+
+    def estimate(self, data: TrialData) -> Estimates:
+        view = self.view(data)
+        counts = view.counts()
+        estimate, std_error, _ = proportions.risk_difference(*counts)
+        tested = fisher_exact_test(*counts)
+        limits = proportions.risk_difference_newcombe_interval(*counts, 1 - self.two_sided_alpha)
+        lower, upper = (limits.lower, limits.upper) if view.sign > 0 else (-limits.upper, -limits.lower)
+        p_value = tested.mid_p_value if self.mid_p else tested.p_value
+        none = np.full(estimate.shape, np.nan)
+        return Estimates(
+            view.sign * estimate, std_error, none, none, tested.status, "risk_difference", lower=lower, upper=upper, p_value=p_value
+        )

@@ -1,0 +1,51 @@
+"""Ratio of two risks."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from simtrials.core.check import NonNegative
+from simtrials.core.data import EffectScale, Estimates, TrialData
+from simtrials.inference.analyses.base import ANALYSES, Analysis, View
+from simtrials.stats import proportions
+
+
+class Ratio(Analysis):
+    """A ratio of two arms on the log scale, active over control; `benefit` says which direction is good for the patient."""
+
+    needs_binary = True
+    test: Literal["wald", "score"] = Field(default="wald", description="wald: log ratio over its standard error; score: Miettinen-Nurminen")
+    correction: NonNegative = Field(default=0.0, description="added to all four cells where one is zero (wald); 0 leaves such trials not estimable")
+
+    def estimate(self, data: TrialData) -> Estimates:
+        return self._estimate(self.view(data))
+
+    def _estimate(self, view: View) -> Estimates:
+        counts, scale = view.counts(), self.scale_of_effect
+        assert scale in ("log_risk_ratio", "log_odds_ratio")
+        ratio = proportions.log_risk_ratio if scale == "log_risk_ratio" else proportions.log_odds_ratio
+        estimate, std_error, status = ratio(*counts, self.correction)
+        benefit: Literal[1, -1] = 1 if view.sign > 0 else -1
+        infinite = np.full(estimate.shape, np.inf)
+        if self.test == "wald":
+            known = np.where(std_error > 0, std_error, np.nan)
+            return Estimates(estimate, known, estimate / known, infinite, status, scale, benefit)
+        tested = proportions.score_test(*counts, scale)
+        limits = proportions.score_interval(*counts, scale, 1 - self.two_sided_alpha)
+        return Estimates(estimate, std_error, tested.statistic, infinite, tested.status, scale, benefit, limits.lower, limits.upper)
+
+
+@ANALYSES.register
+class RiskRatio(Ratio):
+    """Log risk ratio."""
+
+    kind: Literal["risk_ratio"] = "risk_ratio"
+
+    @property
+    def scale_of_effect(self) -> EffectScale:
+        return "log_risk_ratio"
+
+    @property
+    def method(self) -> str:
+        return "risk ratio, log-Wald" if self.test == "wald" else "risk ratio, score test"

@@ -1,0 +1,27 @@
+"""From estimates to conclusions: is it significant, does it show a benefit, what is the interval?"""
+
+import numpy as np
+
+from simtrials.core.data import Estimates
+from simtrials.core.measures import Judged
+from simtrials.inference.analyses import Analysis
+from simtrials.stats.quantiles import t_critical
+
+
+def judge(analysis: Analysis, found: Estimates) -> Judged:
+    """Compare every replicate with the critical value (or its p-value with alpha); NaN rejects nothing."""
+    needs_critical = found.lower is None or found.p_value is None
+    critical = t_critical(found.df, analysis.two_sided_alpha) if needs_critical else np.nan
+    with np.errstate(invalid="ignore"):
+        if found.p_value is not None:
+            rejected = found.p_value < analysis.two_sided_alpha
+            towards_benefit = found.benefit * found.estimate > 0
+        else:
+            rejected = np.abs(found.statistic) > critical
+            towards_benefit = found.benefit * found.statistic > 0
+        benefit = rejected & towards_benefit
+        if analysis.one_sided_alpha is not None:
+            rejected = benefit
+        lower = found.estimate - critical * found.std_error if found.lower is None else found.lower
+        upper = found.estimate + critical * found.std_error if found.upper is None else found.upper
+    return Judged(found.estimate, found.std_error, lower, upper, np.asarray(rejected), np.asarray(benefit), found.status)

@@ -1,0 +1,1 @@
+"""The methods: pure functions, arrays in, arrays out."""

@@ -1,0 +1,435 @@
+"""Two proportions: symmetries, duality of tests and intervals, exact levels, and agreement with plain twins, over all small tables."""
+
+from math import comb
+
+import numpy as np
+import pytest
+from double import proportions as double
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import gammaln, ndtri
+
+from simtrials.core.status import Status
+from simtrials.stats import proportions as two
+from simtrials.stats.proportions_exact import ExactTest, fisher_exact_test, per_distinct_table
+
+CONTRASTS = ("risk_difference", "log_risk_ratio", "log_odds_ratio")
+LIMIT = 1e-10  # a score limit is searched to 1e-12; rounding of the risks under the null adds to it
+Z = ndtri(0.975)
+
+
+def all_tables(n_active, n_control):
+    """Every table with these arm sizes, (4, replicate)."""
+    active, control = np.indices((n_active + 1, n_control + 1)).reshape(2, -1)
+    return np.array([active, np.full_like(active, n_active), control, np.full_like(active, n_control)])
+
+
+def swapped(tables):
+    return tables[[2, 3, 0, 1]]
+
+
+def complemented(tables):
+    return np.array([tables[1] - tables[0], tables[1], tables[3] - tables[2], tables[3]])
+
+
+def varied(tables):
+    """The tables in which some have the event and some have not."""
+    events = tables[0] + tables[2]
+    return tables[:, (events > 0) & (events < tables[1] + tables[3])]
+
+
+def columns(tables):
+    return [tuple(int(count) for count in table) for table in tables.T]
+
+
+SMALL = all_tables(7, 5)
+EVERY_TEST = {
+    "wald": two.risk_difference_wald_test,
+    "pooled": two.risk_difference_pooled_test,
+    **{contrast: lambda *table, contrast=contrast: two.score_test(*table, contrast) for contrast in CONTRASTS},
+}
+EVERY_INTERVAL = {
+    "wald": lambda *table: two.wald_interval(two.risk_difference(*table)),
+    "newcombe": two.risk_difference_newcombe_interval,
+    "katz": lambda *table: two.wald_interval(two.log_risk_ratio(*table, correction=0.5)),
+    "woolf": lambda *table: two.wald_interval(two.log_odds_ratio(*table, correction=0.5)),
+    **{contrast: lambda *table, contrast=contrast: two.score_interval(*table, contrast) for contrast in CONTRASTS},
+}
+RISK_RATIOS = ("log_risk_ratio", "katz")
+
+
+# symmetries
+
+
+@pytest.mark.parametrize("estimate", [two.risk_difference, two.log_risk_ratio, two.log_odds_ratio])
+def test_swapping_arms_flips_estimates(estimate):
+    there, back = estimate(*SMALL), estimate(*swapped(SMALL))
+    assert_allclose(there.estimate, -back.estimate, rtol=1e-12, atol=1e-15)
+    assert_allclose(there.std_error, back.std_error, rtol=1e-12)
+    assert_array_equal(there.status, back.status)
+
+
+@pytest.mark.parametrize("test", EVERY_TEST.values(), ids=EVERY_TEST)
+def test_swapping_arms_flips_statistics(test):
+    assert_allclose(test(*SMALL).statistic, -test(*swapped(SMALL)).statistic, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("interval", EVERY_INTERVAL.values(), ids=EVERY_INTERVAL)
+def test_swapping_arms_mirrors_intervals(interval):
+    there, back = interval(*SMALL), interval(*swapped(SMALL))
+    assert_allclose(there.lower, -back.upper, rtol=0, atol=LIMIT)
+    assert_allclose(there.upper, -back.lower, rtol=0, atol=LIMIT)
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY_INTERVAL if name not in RISK_RATIOS])
+def test_counting_the_others_mirrors_intervals_of_difference_and_odds(name):
+    there, back = EVERY_INTERVAL[name](*SMALL), EVERY_INTERVAL[name](*complemented(SMALL))
+    assert_allclose(there.lower, -back.upper, rtol=0, atol=LIMIT)
+    assert_allclose(there.upper, -back.lower, rtol=0, atol=LIMIT)
+
+
+def test_counting_the_others_changes_risk_ratios():
+    there, back = two.score_interval(2, 7, 1, 5, "log_risk_ratio"), two.score_interval(5, 7, 4, 5, "log_risk_ratio")
+    assert abs(there.lower[0] + back.upper[0]) > 0.1
+
+
+def test_fisher_is_the_same_for_swapped_arms_and_for_the_others():
+    p_values = [fisher_exact_test(*tables).p_value for tables in (SMALL, swapped(SMALL), complemented(SMALL))]
+    assert_allclose(p_values[1], p_values[0], rtol=1e-12)
+    assert_allclose(p_values[2], p_values[0], rtol=1e-12)
+
+
+# tests among themselves
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_the_three_score_tests_of_no_effect_are_pearsons(contrast):
+    pooled = two.risk_difference_pooled_test(*SMALL)
+    score = two.score_test(*SMALL, contrast, variance_factor=False)
+    assert_allclose(score.statistic, pooled.statistic, rtol=1e-12, atol=1e-15)
+    assert_array_equal(score.status, pooled.status)
+    assert_allclose(two.score_test(*SMALL, contrast).statistic, pooled.statistic * np.sqrt(11 / 12), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_score_and_wald_tests_agree_in_the_limit_and_not_before(contrast):
+    estimate = {"risk_difference": two.risk_difference, "log_risk_ratio": two.log_risk_ratio, "log_odds_ratio": two.log_odds_ratio}[contrast]
+
+    def disagreement(n):
+        table = round(0.3 * n + 1.5 * n**0.5), n, round(0.3 * n), n
+        wald = estimate(*table)
+        return abs(two.score_test(*table, contrast).statistic[0] / (wald.estimate / wald.std_error)[0] - 1)
+
+    assert disagreement(40) > 1e-3
+    assert disagreement(10**12) < 1e-5  # of order n^-1/2
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_score_statistic_falls_as_the_null_grows(contrast):
+    nulls = np.linspace(-0.99, 0.99, 199) if contrast == "risk_difference" else np.linspace(-8, 8, 321)
+    statistics = np.array([two.score_test(*varied(SMALL), contrast, null).statistic for null in nulls])
+    assert np.all(np.diff(statistics, axis=0) < 0)
+
+
+# intervals against their tests
+
+
+@pytest.mark.parametrize("variance_factor", [True, False])
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_score_interval_holds_what_the_score_test_does_not_reject(contrast, variance_factor):
+    tables = np.concatenate([SMALL, all_tables(12, 9), all_tables(1, 3)], axis=1)
+    interval = two.score_interval(*tables, contrast, variance_factor=variance_factor)
+    for null in np.linspace(-1, 1, 81) if contrast == "risk_difference" else np.linspace(-12, 12, 97):
+        accepted = ~(np.abs(two.score_test(*tables, contrast, null, variance_factor).statistic) > Z)
+        near = np.minimum(np.abs(null - interval.lower), np.abs(null - interval.upper)) < LIMIT
+        inside = (interval.lower < null) & (null < interval.upper)
+        assert_array_equal(accepted[~near], inside[~near])
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_score_test_turns_at_the_limits_of_large_and_extreme_tables(contrast):
+    rng = np.random.default_rng(20260204)
+    n = rng.integers(1, 10_000, (2, 400))
+    events = np.where(rng.random((2, 400)) < 0.5, rng.integers(0, n + 1), np.minimum(rng.integers(0, 3, (2, 400)), n))
+    events = np.where(rng.random((2, 400)) < 0.5, events, n - events)
+    tables = events[0], n[0], events[1], n[1]
+    interval = two.score_interval(*tables, contrast)
+    for limit, outwards in ((interval.lower, -1), (interval.upper, 1)):
+        searched = np.abs(limit) < (1 if contrast == "risk_difference" else np.inf)
+        step = outwards * 1e-8 * np.maximum(1, np.abs(limit))
+        with np.errstate(invalid="ignore"):
+            beyond = two.score_test(*tables, contrast, limit + step).statistic
+            within = two.score_test(*tables, contrast, limit - step).statistic
+        assert np.all(np.abs(beyond[searched & (np.abs(limit + step) <= 1 if contrast == "risk_difference" else searched)]) > Z)
+        assert not np.any(np.abs(within[searched]) > Z)
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_halving_alone_finds_the_same_limits(contrast, monkeypatch):
+    quick = two.score_interval(*SMALL, contrast)
+    monkeypatch.setattr(two, "LAST_FREE_STEP", 0)
+    slow = two.score_interval(*SMALL, contrast)
+    assert_allclose([quick.lower, quick.upper], [slow.lower, slow.upper], rtol=0, atol=LIMIT)
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_score_interval_holds_its_estimate_at_any_level(contrast):
+    active, active_without, control, control_without = SMALL[0], SMALL[1] - SMALL[0], SMALL[2], SMALL[3] - SMALL[2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        estimate = {
+            "risk_difference": active / SMALL[1] - control / SMALL[3],
+            "log_risk_ratio": np.log(active / SMALL[1] / (control / SMALL[3])),
+            "log_odds_ratio": np.log(active * control_without / (active_without * control)),
+        }[contrast]
+    defined = ~np.isnan(estimate)
+    for level in (0.01, 0.5, 0.95, 0.999999):
+        interval = two.score_interval(*SMALL, contrast, level)
+        assert np.all((interval.lower <= estimate + LIMIT)[defined])
+        assert np.all((estimate - LIMIT <= interval.upper)[defined])
+
+
+def test_wald_test_rejects_what_is_outside_the_wald_interval():
+    interval = two.wald_interval(two.risk_difference(*varied(SMALL)))
+    spread = interval.upper > interval.lower
+    assert_allclose(two.risk_difference_wald_test(*varied(SMALL), null=interval.lower).statistic[spread], Z, rtol=1e-12)
+    assert_allclose(two.risk_difference_wald_test(*varied(SMALL), null=interval.upper).statistic[spread], -Z, rtol=1e-12)
+
+
+# against the twins
+
+
+@pytest.mark.parametrize("variance_factor", [True, False])
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_score_intervals_agree_with_the_twin(contrast, variance_factor):
+    tables = np.concatenate([varied(all_tables(6, 6)), varied(all_tables(10, 3)), [[40, 3, 31], [57, 200, 31], [10, 0, 29], [50, 80, 30]]], axis=1)
+    interval = two.score_interval(*tables, contrast, variance_factor=variance_factor)
+    expected = np.array([double.score_limits(table, contrast, 0.95, variance_factor) for table in columns(tables)])
+    assert_allclose(np.transpose([interval.lower, interval.upper]), expected, rtol=0, atol=LIMIT)
+
+
+def test_the_twin_tells_a_forgotten_factor():
+    for contrast in CONTRASTS:
+        lower, upper = double.score_limits((40, 57, 10, 50), contrast)
+        wrong = two.score_interval(40, 57, 10, 50, contrast, variance_factor=False)
+        assert abs(wrong.lower[0] - lower) > 1e-4
+        assert abs(wrong.upper[0] - upper) > 1e-4
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+@pytest.mark.parametrize("null", [-0.6, -0.07, 0.0, 0.31])
+def test_score_statistics_agree_with_the_twin_and_others_do_not(contrast, null):
+    tables = varied(all_tables(6, 9))
+    expected = np.array([double.STATISTICS[contrast](table, null) for table in columns(tables)])
+    assert_allclose(two.score_test(*tables, contrast, null).statistic, expected, rtol=1e-10, atol=1e-12)
+    finite = np.isfinite(two.risk_difference_wald_test(*tables, null=null).statistic)
+    assert np.max(np.abs(two.risk_difference_wald_test(*tables, null=null).statistic - expected)[finite]) > 0.05
+
+
+def test_newcombe_intervals_agree_with_the_twin():
+    interval = two.risk_difference_newcombe_interval(*SMALL, level=0.9)
+    expected = np.array([double.newcombe_limits(table, 0.9) for table in columns(SMALL)])
+    assert_allclose(np.transpose([interval.lower, interval.upper]), expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(("estimate", "odds"), [(two.log_risk_ratio, False), (two.log_odds_ratio, True)])
+@pytest.mark.parametrize("correction", [0.5, 0.25])
+def test_log_ratios_agree_with_the_twin(estimate, odds, correction):
+    result = estimate(*SMALL, correction=correction)
+    expected = np.array([double.log_ratio(table, odds, correction) for table in columns(SMALL)])
+    assert_allclose(np.transpose([result.estimate, result.std_error]), expected, rtol=1e-12, atol=1e-14)
+    assert np.all(result.status == Status.OK)
+
+
+@pytest.mark.parametrize(("n_active", "n_control"), [(1, 1), (4, 4), (12, 7), (30, 30)])
+def test_fisher_agrees_with_fractions(n_active, n_control):
+    tables = all_tables(n_active, n_control)
+    result = fisher_exact_test(*tables)
+    rounding = 10 * np.finfo(float).eps * max(gammaln(n_active + n_control + 1.0), 1.0)  # eight log factorials, each rounded
+    assert_allclose(np.transpose([result.p_value, result.mid_p_value]), [double.fisher_p_values(table) for table in columns(tables)], rtol=rounding)
+
+
+def test_fisher_takes_thousands_of_patients():
+    result = fisher_exact_test([2400, 20_000, 0], [5000, 20_000, 50_000], [2600, 0, 1], [5000, 20_000, 50_000])
+    assert_allclose(result.p_value[[0, 2]], [6.87726439489187e-05, 1.0], rtol=1e-9)  # R 4.2.2, fisher.test; one event must be somewhere
+    assert result.p_value[1] == 0.0  # 2 / C(40000, 20000), below the smallest double
+
+
+# exact levels, by summing over all tables
+
+
+def probability_of(tables, risk_active, risk_control):
+    active = binomial(int(tables[1, 0]), risk_active)[tables[0]]
+    return active * binomial(int(tables[3, 0]), risk_control)[tables[2]]
+
+
+def binomial(n, risk):
+    return np.array([comb(n, k) * risk**k * (1 - risk) ** (n - k) for k in range(n + 1)])
+
+
+RISKS = np.linspace(0.01, 0.99, 99)
+
+
+@pytest.mark.parametrize(("n_active", "n_control"), [(9, 13), (20, 20)])
+@pytest.mark.parametrize("alpha", [0.05, 0.1])
+def test_fisher_never_exceeds_its_level_and_pearson_does(n_active, n_control, alpha):
+    tables = all_tables(n_active, n_control)
+    fisher, pearson = fisher_exact_test(*tables), two.risk_difference_pooled_test(*tables)
+    probabilities = np.array([probability_of(tables, risk, risk) for risk in RISKS])
+    assert np.all(probabilities @ (fisher.p_value <= alpha) <= alpha)
+    assert np.any(probabilities @ (pearson.p_value <= alpha) > alpha)
+    assert np.all(probabilities @ (fisher.mid_p_value <= alpha) >= probabilities @ (fisher.p_value <= alpha))
+
+
+def test_mid_p_is_one_half_on_average_whatever_the_margins():
+    """So it is for any statistic (Lancaster 1961); halving the observed table alone, and not those equally probable, gives more."""
+    tables = all_tables(8, 8)
+    result, events = fisher_exact_test(*tables), tables[0] + tables[2]
+    probability = np.array([comb(8, k) * comb(8, t - k) / comb(16, t) for k, t in zip(tables[0], events, strict=True)])
+    assert_allclose(np.bincount(events, probability * result.mid_p_value), 0.5, rtol=1e-12)
+    observed_halved = result.p_value - probability / 2
+    assert np.max(np.bincount(events, probability * observed_halved)) > 0.55
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_score_intervals_cover_where_wald_intervals_do_not(contrast):
+    """Newcombe (1998): a Wald interval of 95 % covers far less often near the edge; Miettinen and Nurminen's stays close."""
+    tables = all_tables(15, 10)
+    truth = {"risk_difference": 0.1 - 0.02, "log_risk_ratio": np.log(5), "log_odds_ratio": np.log(0.1 / 0.9 / (0.02 / 0.98))}[contrast]
+    probability = probability_of(tables, 0.1, 0.02)
+    score, wald = two.score_interval(*tables, contrast), two.wald_interval(two.risk_difference(*tables))
+    assert probability @ ((score.lower <= truth) & (truth <= score.upper)) > 0.93
+    assert probability @ ((wald.lower <= 0.08) & (wald.upper >= 0.08)) < 0.85
+
+
+# one evaluation for each distinct table
+
+
+def test_distinct_tables_give_the_same_bits_as_single_ones():
+    rng = np.random.default_rng(11)
+    n = rng.integers(0, 8, (2, 60))
+    events = rng.binomial(n, 0.3)
+    tables = np.array([events[0], n[0], events[1], n[1]])
+    functions = [fisher_exact_test, *(lambda *table, contrast=contrast: two.score_interval(*table, contrast) for contrast in CONTRASTS)]
+    for function in functions:
+        together = function(*tables)
+        alone = [function(*table) for table in tables.T]
+        for position, column in enumerate(together):
+            assert column.tobytes() == np.concatenate([result[position] for result in alone]).tobytes()
+
+
+def test_a_table_is_evaluated_once_and_options_are_passed_on():
+    seen = []
+
+    @per_distinct_table
+    def spied(events_active, n_active, events_control, n_control, level, *, sign):
+        seen.append((events_active.size, level))
+        return ExactTest(sign * events_active, n_active, events_control)
+
+    result = spied([3, 1, 3, 3, 1], 9, [2, 2, 2, 1, 2], [8, 8, 8, 8, 8], 0.9, sign=-1)
+    assert seen == [(3, 0.9)]
+    assert_array_equal(result.p_value, [-3, -1, -3, -3, -1])
+    assert_array_equal(result.status, [2, 2, 2, 1, 2])
+
+
+def test_no_replicates_give_no_results():
+    none = np.zeros(0)
+    assert fisher_exact_test(none, none, none, none).p_value.shape == (0,)
+    assert two.score_interval(none, none, none, none, "risk_difference").lower.shape == (0,)
+    assert two.risk_difference(none, none, none, none).estimate.shape == (0,)
+
+
+# tables that say little
+
+
+NOBODY, EVERYBODY, SEPARATED = (0, 10, 0, 20), (10, 10, 20, 20), (10, 10, 0, 20)
+
+
+@pytest.mark.parametrize("table", [NOBODY, EVERYBODY])
+def test_without_variation_there_is_no_test_and_no_rejection(table):
+    for test in EVERY_TEST.values():
+        result = test(*table)
+        assert np.isnan(result.statistic[0])
+        assert np.isnan(result.p_value[0])
+        assert result.status[0] == Status.NO_VARIATION
+
+
+@pytest.mark.parametrize("table", [NOBODY, EVERYBODY])
+def test_without_variation_the_difference_is_zero_with_a_score_interval(table):
+    estimated = two.risk_difference(*table)
+    assert (estimated.estimate[0], estimated.std_error[0], estimated.status[0]) == (0, 0, Status.NO_VARIATION)
+    for interval in (two.score_interval(*table, "risk_difference"), two.risk_difference_newcombe_interval(*table)):
+        assert interval.lower[0] < -0.1
+        assert interval.upper[0] > 0.1
+        assert interval.status[0] == Status.OK
+
+
+def test_without_variation_ratios():
+    for estimate in (two.log_risk_ratio, two.log_odds_ratio):
+        assert_unknown(estimate(*NOBODY), Status.EMPTY_CELL)
+    assert_unknown(two.log_odds_ratio(*EVERYBODY), Status.EMPTY_CELL)
+    risk_ratio = two.log_risk_ratio(*EVERYBODY)
+    assert (risk_ratio.estimate[0], risk_ratio.std_error[0], risk_ratio.status[0]) == (0, 0, Status.NO_VARIATION)
+    for table, contrast in ((NOBODY, "log_risk_ratio"), (NOBODY, "log_odds_ratio"), (EVERYBODY, "log_odds_ratio")):
+        interval = two.score_interval(*table, contrast)
+        assert (interval.lower[0], interval.upper[0], interval.status[0]) == (-np.inf, np.inf, Status.OK)
+        assert two.score_test(*table, contrast, null=1.5).status[0] == Status.NO_VARIATION
+    finite = two.score_interval(*EVERYBODY, "log_risk_ratio")
+    assert np.all(np.isfinite([finite.lower, finite.upper]))
+    assert finite.lower[0] < 0 < finite.upper[0]
+    assert two.score_test(*EVERYBODY, "log_risk_ratio", null=1.5).statistic[0] < -Z
+
+
+def test_fisher_without_variation():
+    for table in (NOBODY, EVERYBODY):
+        result = fisher_exact_test(*table)
+        assert (result.p_value[0], result.mid_p_value[0], result.status[0]) == (1.0, 0.5, Status.OK)
+
+
+def test_separated_arms_give_a_large_statistic_and_one_sided_limits():
+    assert two.risk_difference_wald_test(*SEPARATED).statistic[0] == np.inf
+    assert two.risk_difference_wald_test(*SEPARATED).p_value[0] == 0.0
+    assert_allclose(two.risk_difference_pooled_test(*SEPARATED).statistic, np.sqrt(30), rtol=1e-14)
+    assert two.score_interval(*SEPARATED, "risk_difference").upper[0] == 1.0
+    assert two.score_test(*SEPARATED, "risk_difference", null=1.0).status[0] == Status.NO_VARIATION
+    for contrast in ("log_risk_ratio", "log_odds_ratio"):
+        interval = two.score_interval(*SEPARATED, contrast)
+        assert interval.lower[0] > 0
+        assert interval.upper[0] == np.inf
+    for estimate in (two.log_risk_ratio, two.log_odds_ratio):
+        assert_unknown(estimate(*SEPARATED), Status.EMPTY_CELL)
+
+
+@pytest.mark.parametrize("table", [(0, 0, 3, 10), (3, 10, 0, 0), (0, 0, 0, 0), (np.nan, 10, 3, 10), (3, 10, 3, np.nan)])
+def test_an_empty_arm_gives_nothing(table):
+    tables = np.array([table, (3, 10, 4, 10)]).T
+    estimates = [two.risk_difference(*tables), two.log_risk_ratio(*tables, correction=0.5), two.log_odds_ratio(*tables, correction=0.5)]
+    results = [*estimates, fisher_exact_test(*tables)]
+    results += [test(*tables) for test in EVERY_TEST.values()] + [interval(*tables) for interval in EVERY_INTERVAL.values()]
+    for *numbers, status in results:
+        assert_array_equal(status, [Status.TOO_FEW_PATIENTS, Status.OK])
+        assert_array_equal(np.isnan(numbers), [[True, False]] * len(numbers))
+
+
+def test_the_correction_touches_only_tables_with_an_empty_cell():
+    for estimate in (two.log_risk_ratio, two.log_odds_ratio):
+        plain, corrected = estimate(*SMALL), estimate(*SMALL, correction=0.5)
+        has_zero = np.any([SMALL[0] == 0, SMALL[0] == SMALL[1], SMALL[2] == 0, SMALL[2] == SMALL[3]], axis=0)
+        assert_array_equal(plain.estimate[~has_zero], corrected.estimate[~has_zero])
+        assert np.all(np.isfinite(corrected.estimate))
+        assert np.all(np.isnan(plain.estimate) == (plain.status == Status.EMPTY_CELL))
+
+
+@pytest.mark.parametrize("table", [(-1, 10, 3, 10), (11, 10, 3, 10), (3, 10, 12, 10), (3, -10, 3, 10)])
+def test_impossible_counts_are_refused(table):
+    with pytest.raises(ValueError, match="events must lie between 0"):
+        two.risk_difference(*table)
+
+
+def test_fisher_refuses_fractions_of_patients():
+    with pytest.raises(ValueError, match="whole numbers"):
+        fisher_exact_test(2.5, 10, 3, 10)
+
+
+def assert_unknown(estimated, status):
+    assert np.isnan(estimated.estimate[0])
+    assert np.isnan(estimated.std_error[0])
+    assert estimated.status[0] == status
