@@ -4,12 +4,14 @@ Results do not depend on the number of workers, on the order of blocks or on wha
 a stream without changing what came before.
 """
 
+from collections.abc import Callable
 from enum import IntEnum
 from hashlib import blake2b
 
 import numpy as np
 
 from simtrials.core.arrays import FloatArray
+from simtrials.core.kernels import kernel
 
 STREAM_VERSION = 1
 BLOCK_SIZE = 256
@@ -48,15 +50,100 @@ def uniforms(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
 
     Drawing n and then m more patients gives the same numbers as drawing n + m, so a larger trial keeps its first patients.
     """
-    replicates, patients, *rest = shape
-    return rng.random((patients, *rest, replicates)).transpose(_replicates_first(len(shape)))
+    return _drawn(rng, shape, _fill_uniforms, rng.random)
 
 
 def normals(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
     """Standard normal numbers of shape ``(replicate, patient, ...)``, drawn patient by patient as `uniforms` are."""
+    return _drawn(rng, shape, _fill_normals, rng.standard_normal)
+
+
+def _drawn(rng: np.random.Generator, shape: tuple[int, ...], fill: Callable[..., None], numpy_draws: Callable[..., FloatArray]) -> FloatArray:
+    """Numbers of a stream with replicates innermost in memory: the bits of NumPy's own methods, two to three times as fast."""
     replicates, patients, *rest = shape
-    return rng.standard_normal((patients, *rest, replicates)).transpose(_replicates_first(len(shape)))
+    axes = (len(shape) - 1, *range(len(shape) - 1))
+    if not COMPILED:
+        return numpy_draws((patients, *rest, replicates)).transpose(axes)
+    drawn = np.empty((patients, *rest, replicates))
+    generator = rng.bit_generator
+    whole = generator.state
+    fill(whole["state"]["state"], drawn.reshape(-1))
+    generator.state = whole
+    return drawn.transpose(axes)
 
 
-def _replicates_first(dimensions: int) -> tuple[int, ...]:
-    return (dimensions - 1, *range(dimensions - 1))
+# The kernels below are NumPy's SFC64 and its ziggurat with the generator written into the loop. The tables are those of NumPy; where numba
+# no longer offers them NumPy draws itself, with the same bits.
+try:
+    from numba.np.random import _constants as _ziggurat
+
+    COMPILED = True
+    WIDTHS = np.array(_ziggurat.wi_double)
+    EDGES = np.array(_ziggurat.ki_double, dtype=np.uint64)
+    HEIGHTS = np.array(_ziggurat.fi_double)
+    TAIL, TAIL_INVERSE = float(_ziggurat.ziggurat_nor_r), float(_ziggurat.ziggurat_nor_inv_r)
+except (ImportError, AttributeError):  # pragma: no cover
+    COMPILED = False
+    WIDTHS, EDGES, HEIGHTS, TAIL, TAIL_INVERSE = np.zeros(256), np.zeros(256, dtype=np.uint64), np.zeros(256), 1.0, 1.0
+
+ONE, THREE, EIGHT, ELEVEN, TWENTY_FOUR, FORTY = (np.uint64(n) for n in (1, 3, 8, 11, 24, 40))
+LAST_BYTE, MANTISSA = np.uint64(0xFF), np.uint64(0x000FFFFFFFFFFFFF)
+UNIT = 1.0 / 9007199254740992.0
+
+
+@kernel
+def _next(a, b, c, w):  # type: ignore[no-untyped-def]
+    """One step of SFC64: the number drawn, and the new state.
+
+    Source: Doty-Humphrey 2010, PractRand, as in NumPy's _sfc64.
+    """
+    drawn = a + b + w
+    return drawn, b ^ (b >> ELEVEN), c + (c << THREE), ((c << TWENTY_FOUR) | (c >> FORTY)) + drawn, w + ONE
+
+
+@kernel
+def _fill_uniforms(state, out):  # type: ignore[no-untyped-def]
+    """53-bit uniforms, as Generator.random."""
+    a, b, c, w = state[0], state[1], state[2], state[3]
+    for i in range(out.size):
+        drawn, a, b, c, w = _next(a, b, c, w)
+        out[i] = np.float64(drawn >> ELEVEN) * UNIT
+    state[0], state[1], state[2], state[3] = a, b, c, w
+
+
+@kernel
+def _fill_normals(state, out):  # type: ignore[no-untyped-def]
+    """Ziggurat with 256 layers, as Generator.standard_normal.
+
+    Source: Marsaglia & Tsang 2000, Journal of Statistical Software 5(8).
+    """
+    a, b, c, w = state[0], state[1], state[2], state[3]
+    i = 0
+    while i < out.size:
+        drawn, a, b, c, w = _next(a, b, c, w)
+        layer = drawn & LAST_BYTE
+        drawn = drawn >> EIGHT
+        place = (drawn >> ONE) & MANTISSA
+        value = np.float64(np.int64(place)) * WIDTHS[layer]
+        if drawn & ONE:
+            value = -value
+        if place < EDGES[layer]:
+            out[i] = value
+            i += 1
+        elif layer == 0:
+            searching = True
+            while searching:
+                drawn, a, b, c, w = _next(a, b, c, w)
+                beyond = -TAIL_INVERSE * np.log1p(-(np.float64(drawn >> ELEVEN) * UNIT))
+                drawn, a, b, c, w = _next(a, b, c, w)
+                height = -np.log1p(-(np.float64(drawn >> ELEVEN) * UNIT))
+                searching = height + height <= beyond * beyond
+            out[i] = -(TAIL + beyond) if (place >> EIGHT) & ONE else TAIL + beyond
+            i += 1
+        else:
+            drawn, a, b, c, w = _next(a, b, c, w)
+            height = (HEIGHTS[layer - ONE] - HEIGHTS[layer]) * (np.float64(drawn >> ELEVEN) * UNIT) + HEIGHTS[layer]
+            if height < np.exp(-0.5 * value * value):
+                out[i] = value
+                i += 1
+    state[0], state[1], state[2], state[3] = a, b, c, w

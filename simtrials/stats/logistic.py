@@ -1,7 +1,7 @@
-"""Logistic regression by maximum likelihood or Firth's penalised likelihood, for many replicates at once.
+"""Logistic regression by maximum likelihood or by Firth's penalised likelihood, for many replicates at once.
 
-Rows and replicates are laid out as in `regression`; the last row holds +1 for an event, -1 for none and 0 for a patient who is not analysed,
-so that a margin (sign times linear predictor) is positive when the fit leans to what was observed.
+Rows are laid out as by `regression.centred_rows`, but the last holds +1 for an event, -1 for none and 0 for a patient who is not analysed:
+a margin, which is this sign times the linear predictor, is positive when the fit leans to what was observed.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from simtrials.core.kernels import kernel
 from simtrials.core.status import Status
 from simtrials.stats.regression import CrossProducts, centred_rows, cholesky, cross_products, factor_and_status
 
-LARGEST_MARGIN = 44.0  # exp(-44) < 1e-19
-REACH = 8.0  # a step may double the largest margin and add this much: where all weights vanish no step leads back
 MAX_ITERATIONS = 50
-CONVERGED_BELOW = 1e-12  # squared length of a Newton step in standard errors: estimates then keep six digits of their standard error, or more
-LOOK_FOR_SEPARATION_FROM = 8  # iterations; a fit that exists has nearly always converged by then
+CONVERGED_BELOW = 1e-12  # squared length of a step in standard errors: six digits of a standard error, and more of a maximum likelihood estimate
+LARGEST_MARGIN = 44.0  # exp(-44) < 1e-19
+REACH = 8.0  # a step may double the largest margin and add this much: from where all weights vanish no step leads back
 ROUNDING_OF_SUM = 1e-12  # of a log-likelihood, as a share of it
-ROUNDING = 1e-7  # share of the largest margin that may be negative in a direction that separates
+LOOK_FOR_SEPARATION_FROM = 8  # iterations; a maximum that exists has nearly always been found by then
+ROUNDING_OF_MARGIN = 1e-7  # share of the largest margin that another may be negative by in a direction that separates
 
 
 class LogisticFit(NamedTuple):
@@ -275,12 +275,20 @@ def _separates(rows: FloatArray, direction: FloatArray) -> BoolArray:
     """Whether the likelihood rises for ever along a direction: it makes some margins positive and none negative."""
     margin = np.einsum("pmr,mr->pr", rows[:, :-1], direction) * rows[:, -1]
     largest = margin.max(axis=0)
-    return np.asarray((largest > 0) & (margin.min(axis=0) >= -ROUNDING * largest))
+    return np.asarray((largest > 0) & (margin.min(axis=0) >= -ROUNDING_OF_MARGIN * largest))
 
 
 def _verdict(search: _Search, searching: BoolArray, iteration: int, penalised: bool) -> IntArray:
-    """OK where the next step is so small that the fit exists and is found, SEPARATED where it does not exist, else NOT_CONVERGED."""
-    squared_length = (search.step * search.score).sum(axis=0)  # of the step, in standard errors
+    """OK where the next step is so small that the maximum exists and is found, SEPARATED where none exists, else NOT_CONVERGED.
+
+    Let z be a patient's row times the sign and u = 1 - (fitted probability of what was observed), so that the score is the sum of u z and
+    the information that of u (1 - u) z z'. With Newton's step d, the sum of u (1 - (1 - u) z'd) z is the score less the information times d,
+    which is zero. If every weight in it is positive, no direction can make some margin positive and none negative: the maximum exists.
+    Since u (1 - u) (z'd)^2 is at most the squared length of d, a squared length below the smallest u (1 - u) proves it, and data that are
+    separated never get there. Conversely, a log-likelihood above -log 2 leaves no margin negative: complete separation. Quasi-complete
+    separation shows in the direction of the step, to which the steps turn as their length shrinks by 1 / e each time.
+    """
+    squared_length = (search.step * search.score).sum(axis=0)
     verdict = np.full(searching.size, int(Status.NOT_CONVERGED))
     found = searching & (squared_length < CONVERGED_BELOW)
     if not penalised:
@@ -299,7 +307,8 @@ def _verdict(search: _Search, searching: BoolArray, iteration: int, penalised: b
 def _maximise(search: _Search, n_free: int, penalised: bool) -> _Maximum:
     """Newton's method in the first `n_free` coefficients, the others being 0."""
     searching = np.ones(search.replicate.size, dtype=np.bool_)
-    maximum = _Maximum(*np.full((3, searching.size), np.nan), np.full(searching.size, int(Status.NOT_CONVERGED)))
+    coefficient, std_error, log_likelihood = np.full((3, searching.size), np.nan)
+    maximum = _Maximum(coefficient, std_error, log_likelihood, np.full(searching.size, int(Status.NOT_CONVERGED)))
     for iteration in range(MAX_ITERATIONS):
         at = _evaluate(search.rows, search.coefficients + search.step, n_free, penalised)
         search, taken = _advance(search, at, n_free, penalised)
@@ -314,7 +323,7 @@ def _maximise(search: _Search, n_free: int, penalised: bool) -> _Maximum:
         if not searching.any():
             break
         if 2 * searching.sum() <= searching.size:  # go on with the undecided alone
-            search = _Search(*(np.compress(searching, array, axis=-1) for array in search))
+            search = _Search._make(np.compress(searching, array, axis=-1) for array in search)
             searching = np.ones(search.replicate.size, dtype=np.bool_)
     return maximum
 
@@ -328,9 +337,29 @@ def logistic_regression(
     test: Literal["wald", "likelihood_ratio"] = "wald",
     penalty: Literal["none", "firth"] = "none",
 ) -> LogisticFit:
-    """The log odds ratio of the treatment, or of a covariate, in a logistic model with an intercept, the treatment and covariates.
+    """The log odds ratio of the treatment, or of a covariate, in a logistic model with an intercept, the treatment and the covariates.
 
-    TODO
+    Parameters
+    ----------
+    outcome : (replicate, patient) float, 1 for an event, 0 for none, NaN where a patient has no outcome
+    arm : (replicate, patient) int8, 0 for control, -1 for a patient who is not analysed
+    active : code of the arm that is compared with control
+    covariates : columns, each (replicate, patient), NaN where missing; a product with the indicator ``arm == active`` makes an interaction.
+        A patient with any value missing is not analysed.
+    tested : 0 for the treatment, k for the k-th covariate
+    test : "wald", or "likelihood_ratio" against the model in which the tested coefficient is 0
+    penalty : "firth" adds half the log determinant of the information, of the full model also when the tested coefficient is 0.
+        The penalised likelihood can have several maxima when covariates hold values far out; one of them is returned.
+
+    Returns
+    -------
+    LogisticFit; TOO_FEW_PATIENTS with fewer than two patients in an arm or no more patients than coefficients, COLLINEAR when a column is
+    constant or follows from the others. Without penalty also NO_VARIATION when all patients have the same outcome, SEPARATED when the data
+    are separated completely or quasi-completely, whichever column it is that separates them. NOT_CONVERGED when no maximum was found,
+    which includes one at fitted probabilities so near 0 or 1 that they cannot be resolved.
+
+    Source: Albert and Anderson (1984), Biometrika 71, 1-10 (existence); Firth (1993), Biometrika 80, 27-38, section 3.3; Heinze and Schemper
+    (2002), Statistics in Medicine 21, 2409-2419 (penalised likelihood ratio).
     """
     penalised = penalty == "firth"
     rows, mean, n = centred_rows(outcome, arm, active, covariates, tested)
@@ -350,6 +379,6 @@ def logistic_regression(
         null = _maximise(_start(rows, products, factor, n_coefficients - 1, penalised), n_coefficients - 1, penalised)
         statistic = np.sign(full.coefficient) * np.sqrt(2 * np.maximum(full.log_likelihood - null.log_likelihood, 0.0))
     status[ok] = full.status
-    result = np.full((3, ok.size), np.nan)
-    result[:, ok] = np.where(full.status == Status.OK, (full.coefficient, full.std_error, statistic), np.nan)
-    return LogisticFit(*result, status)
+    results = np.full((3, ok.size), np.nan)
+    results[:, status == Status.OK] = np.stack([full.coefficient, full.std_error, statistic])[:, full.status == Status.OK]
+    return LogisticFit(results[0], results[1], results[2], status)

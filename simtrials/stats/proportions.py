@@ -31,13 +31,16 @@ LIMIT_TOLERANCE = 1e-12
 """Of a score limit, on the scale of the contrast; rounding in the risks under the null can add as much again."""
 
 LAST_LOG_RATIO = 50.0
-"""Score limits are searched from -50 to 50; finite ones of tables with fewer than 1e9 patients lie well inside."""
+"""Score limits of ratios are searched from -50 to 50, where all finite limits of tables with fewer than 1e8 patients lie."""
 
 LAST_FREE_STEP = 30
 """A search takes about ten steps; one that is slow only halves its bracket after this step, so that it ends."""
 
 HALVINGS = 50
 """Enough to bring the widest bracket, -50 to 50, below the tolerance."""
+
+SIDES = np.array([[-1.0], [1.0]])
+"""(limit, replicate): the sign of the lower and of the upper limit."""
 
 
 class Estimate(NamedTuple):
@@ -218,9 +221,6 @@ def score_interval(
     return Interval(np.where(above == 0, -np.inf, lower), np.where(below == 0, np.inf, upper), table.status())
 
 
-SIDES = np.array([[-1.0], [1.0]])  # (limit, replicate): the lower and the upper limit
-
-
 def _end_of_acceptance(acceptance: Callable[[FloatArray], FloatArray], estimate: FloatArray, last: float) -> FloatArray:
     """Where `acceptance` (limit, replicate) turns negative between the estimate and -last or last; (limit, replicate).
 
@@ -231,7 +231,7 @@ def _end_of_acceptance(acceptance: Callable[[FloatArray], FloatArray], estimate:
     inner = np.broadcast_to(np.clip(estimate, -last, last), (2, estimate.size))
     outer = np.broadcast_to(SIDES * last, inner.shape)
     a, b = outer, inner  # a: the newest point, b: the other end of the bracket, c: the point given up last
-    f_a, f_b = acceptance(a), np.maximum(acceptance(b), np.finfo(np.float64).tiny)  # the estimate itself is accepted
+    f_a, f_b = acceptance(a), acceptance(b)
     step_size = np.full(a.shape, 0.5)
     searching = (f_a < 0) & (np.abs(b - a) > LIMIT_TOLERANCE)
     for step in range(LAST_FREE_STEP + HALVINGS):
@@ -241,7 +241,7 @@ def _end_of_acceptance(acceptance: Callable[[FloatArray], FloatArray], estimate:
         f_new = acceptance(new)
         same_side = (f_new < 0) == (f_a < 0)
         c, f_c = np.where(same_side, a, b), np.where(same_side, f_a, f_b)
-        b, f_b = np.where(searching & ~same_side, a, b), np.where(searching & ~same_side, f_a, f_b)
+        b, f_b = np.where(same_side, b, a), np.where(same_side, f_b, f_a)
         a, f_a = np.where(searching, new, a), np.where(searching, f_new, f_a)
         searching &= np.abs(b - a) > LIMIT_TOLERANCE
         step_size = _interpolated_step(a, b, c, f_a, f_b, f_c) if step < LAST_FREE_STEP else np.full(a.shape, 0.5)
@@ -268,7 +268,7 @@ def _risk_difference_under_null(table: Table, null: FloatArray) -> tuple[FloatAr
     p = np.copysign(np.sqrt(np.maximum(square**2 - linear, 0)), q)
     angle = (np.pi + np.arccos(np.clip(np.where(p == 0, 0, _ratio(q, p**3)), -1, 1))) / 3
     risk = np.clip(2 * p * np.cos(angle) - square, np.maximum(-null, 0), np.minimum(1 - null, 1))
-    risk = np.where(null == 0, events / n, risk)
+    risk = np.where(null == 0, events / n, risk)  # without the rounding of the cubic
     variance = _binomial_variance(np.clip(risk + null, 0, 1), table.n_active) + _binomial_variance(risk, table.n_control)
     return table.risks[0] - table.risks[1] - null, variance
 

@@ -13,7 +13,7 @@ from simtrials.core.arrays import FloatArray
 from simtrials.core.errors import Problem
 from simtrials.core.kernels import kernel
 from simtrials.core.matrices import cholesky, nearest_correlation
-from simtrials.core.rng import Streams
+from simtrials.core.rng import Streams, normals
 from simtrials.trial.endpoints import Endpoint, SymptomScale
 from simtrials.trial.trial import EndpointCorrelation
 
@@ -27,7 +27,8 @@ class LatentFactor:
 
     def draw(self, streams: Streams, n_replicates: int, n_patients: int) -> dict[str, FloatArray]:
         """(P, M, R) independent normals of each endpoint, patients slowest."""
-        return {name: streams[f"endpoints.{name}"].standard_normal((n_patients, size, n_replicates)) for name, size in self.sizes.items()}
+        luck = {name: normals(streams[f"endpoints.{name}"], (n_replicates, n_patients, size)) for name, size in self.sizes.items()}
+        return {name: values.transpose(1, 2, 0) for name, values in luck.items()}
 
     def deviations(self, name: str, luck: Mapping[str, FloatArray]) -> FloatArray:
         """(M, P, R) deviations from the mean, in the endpoint's unit."""

@@ -60,21 +60,28 @@ class Cohort:
 
     def _benefit(self, effects: tuple[SizedEffect, ...], arm: ArmArray, people: People) -> Benefit:
         """What the drug does to each patient in the patient's arm; luck is drawn whether or not the patient gets the drug."""
-        sizes = []
-        for sized in effects:
-            size: FloatArray | float = sized.size
+        layers = np.empty((len(effects), arm.shape[1], arm.shape[0]))
+        for layer, sized in zip(layers, effects, strict=True):
+            shape = np.ones((1, arm.shape[0]))
             if sized.effect.needs_biomarker:
                 marker = marker_of(sized.effect, self.trial.laboratories, people)
                 luck = sized.effect.draw(sized.path, self.streams, *marker.shape)
-                size = sized.size * sized.effect.shape(marker, luck.get(sized.path))
-            sizes.append(patient_major(np.where(arm == sized.arm, size, 0.0)))
-        if not sizes:
-            return Benefit(np.zeros((0, arm.shape[1], arm.shape[0])), np.zeros((0, 1)))
-        return Benefit(sizes[0][np.newaxis] if len(sizes) == 1 else np.stack(sizes), np.stack([sized.onset for sized in effects]))
+                shape = patient_major(sized.effect.shape(marker, luck.get(sized.path)))
+            _in_one_arm(patient_major(arm), sized.arm, sized.size, shape, layer)
+        return Benefit(layers, np.array([sized.onset for sized in effects]).reshape(len(effects), -1))
 
     def result(self) -> SimulatedTrial:
         """The trials with everybody enrolled so far."""
         return self._parts[0] if len(self._parts) == 1 else joined(self._parts)
+
+
+@kernel
+def _in_one_arm(arm, code, size, shape, out):  # type: ignore[no-untyped-def]
+    """(P, R) size times shape for patients of one arm, 0 for others; a shape of one row holds for all patients."""
+    for p in range(arm.shape[0]):
+        row = p if shape.shape[0] > 1 else 0
+        for r in range(arm.shape[1]):
+            out[p, r] = size * shape[row, r] if arm[p, r] == code else 0.0
 
 
 class Screener:

@@ -10,6 +10,7 @@ from scipy.special import gammaln, ndtri
 
 from simtrials.core.status import Status
 from simtrials.stats import proportions as two
+from simtrials.stats import proportions_exact
 from simtrials.stats.proportions_exact import ExactTest, fisher_exact_test, per_distinct_table
 
 CONTRASTS = ("risk_difference", "log_risk_ratio", "log_odds_ratio")
@@ -110,6 +111,12 @@ def test_the_three_score_tests_of_no_effect_are_pearsons(contrast):
     assert_allclose(two.score_test(*SMALL, contrast).statistic, pooled.statistic * np.sqrt(11 / 12), rtol=1e-12, atol=1e-15)
 
 
+def test_score_test_of_no_difference_in_large_arms_is_the_pooled_test_to_the_last_digits():
+    tables = np.random.default_rng(5).integers(0, 3000, 400), 3000, np.random.default_rng(6).integers(1, 5000, 400), 5000
+    pooled = two.risk_difference_pooled_test(*tables)
+    assert_allclose(two.score_test(*tables, "risk_difference", variance_factor=False).statistic, pooled.statistic, rtol=5 * np.finfo(float).eps)
+
+
 @pytest.mark.parametrize("contrast", CONTRASTS)
 def test_score_and_wald_tests_agree_in_the_limit_and_not_before(contrast):
     estimate = {"risk_difference": two.risk_difference, "log_risk_ratio": two.log_risk_ratio, "log_odds_ratio": two.log_odds_ratio}[contrast]
@@ -128,6 +135,14 @@ def test_score_statistic_falls_as_the_null_grows(contrast):
     nulls = np.linspace(-0.99, 0.99, 199) if contrast == "risk_difference" else np.linspace(-8, 8, 321)
     statistics = np.array([two.score_test(*varied(SMALL), contrast, null).statistic for null in nulls])
     assert np.all(np.diff(statistics, axis=0) < 0)
+
+
+@pytest.mark.parametrize("contrast", ["log_risk_ratio", "log_odds_ratio"])
+def test_score_statistic_falls_even_where_the_expected_counts_are_tiny(contrast):
+    tables = np.array([(3, 3000, 5000, 5000), (1, 20, 999, 1000), (3000, 3000, 1, 5000), (0, 40, 2, 40)]).T
+    statistics = np.array([two.score_test(*tables, contrast, null).statistic for null in np.linspace(-45, 45, 361)])
+    assert np.all(np.isfinite(statistics))
+    assert np.all(np.diff(statistics, axis=0) <= 0)
 
 
 # intervals against their tests
@@ -324,10 +339,29 @@ def test_a_table_is_evaluated_once_and_options_are_passed_on():
         seen.append((events_active.size, level))
         return ExactTest(sign * events_active, n_active, events_control)
 
-    result = spied([3, 1, 3, 3, 1], 9, [2, 2, 2, 1, 2], [8, 8, 8, 8, 8], 0.9, sign=-1)
+    result = spied([3, 1, 3, 3, 1], 9, [2, 2, 1, 2, 2], [8, 8, 8, 8, 8], 0.9, sign=-1)
     assert seen == [(3, 0.9)]
     assert_array_equal(result.p_value, [-3, -1, -3, -3, -1])
-    assert_array_equal(result.status, [2, 2, 2, 1, 2])
+    assert_array_equal(result.status, [2, 2, 1, 2, 2])
+
+
+def test_fisher_does_not_depend_on_what_is_summed_beside_it(monkeypatch):
+    rng = np.random.default_rng(12)
+    tables = rng.integers(0, 300, 40), 300, rng.integers(0, 200, 40), rng.integers(200, 400, 40)
+    together = fisher_exact_test(*tables)
+    alone = [fisher_exact_test(*table).p_value for table in np.transpose(np.broadcast_arrays(*tables))]
+    assert together.p_value.tobytes() == np.concatenate(alone).tobytes()
+    monkeypatch.setattr(proportions_exact, "LARGEST_ARRAY", 1000)
+    assert fisher_exact_test(*tables).p_value.tobytes() == together.p_value.tobytes()
+
+
+@pytest.mark.parametrize("function", [fisher_exact_test, two.score_interval])
+def test_what_is_costly_is_evaluated_for_distinct_tables(function):
+    tables = np.random.default_rng(13).binomial([[12], [12]], 0.4, (2, 500))
+    options = ["log_odds_ratio"] if function is two.score_interval else []
+    arguments = (tables[0].astype(float), np.full(500, 12.0), tables[1].astype(float), np.full(500, 12.0), *options)
+    for quick, plain in zip(function(*arguments), function.__wrapped__(*arguments), strict=True):
+        assert quick.tobytes() == plain.tobytes()
 
 
 def test_no_replicates_give_no_results():
@@ -387,6 +421,7 @@ def test_fisher_without_variation():
 def test_separated_arms_give_a_large_statistic_and_one_sided_limits():
     assert two.risk_difference_wald_test(*SEPARATED).statistic[0] == np.inf
     assert two.risk_difference_wald_test(*SEPARATED).p_value[0] == 0.0
+    assert two.risk_difference_wald_test(*SEPARATED).status[0] == Status.OK
     assert_allclose(two.risk_difference_pooled_test(*SEPARATED).statistic, np.sqrt(30), rtol=1e-14)
     assert two.score_interval(*SEPARATED, "risk_difference").upper[0] == 1.0
     assert two.score_test(*SEPARATED, "risk_difference", null=1.0).status[0] == Status.NO_VARIATION

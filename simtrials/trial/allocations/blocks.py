@@ -76,34 +76,26 @@ class OpenBlocks(AllocationState):
     def assign(self, streams: Streams, stratum: AnyArray) -> ArmArray:
         luck = patient_major(uniforms(streams["allocation"], (stratum.shape[0], stratum.shape[1])))
         if self.n_strata == 1:
-            arm = _assign(luck, self.left[0], self.full)
+            arm = _assign_two(luck, self.left[0], self.full) if self.full.size == 2 else _assign_in_strata(luck, np.zeros(luck.shape, np.int16), self.left, self.full)
         else:
             arm = _assign_in_strata(luck, patient_major(stratum), self.left, self.full)
         return replicate_major(arm)
 
 
 @kernel
-def _assign(luck, left, full):  # type: ignore[no-untyped-def]
-    """(P, R) arms when there is one stratum; `left` (A, R) is used up in place."""
+def _assign_two(luck, left, full):  # type: ignore[no-untyped-def]
+    """(P, R) arms of a trial with two arms and one stratum, without a branch in the innermost loop; `left` (2, R) is used up in place."""
     patients, replicates = luck.shape
-    arms = full.size
     arm = np.empty((patients, replicates), dtype=np.int8)
     for p in range(patients):
         for r in range(replicates):
-            total = 0.0
-            for a in range(arms):
-                total += left[a, r]
-            new = total == 0.0
-            for a in range(arms):
-                left[a, r] = full[a] if new else left[a, r]
-                total += full[a] if new else 0.0
-            place, edge, chosen = luck[p, r] * total, 0.0, 0
-            for a in range(arms - 1):
-                edge += left[a, r]
-                chosen += 1 if place >= edge else 0
-            for a in range(arms):
-                left[a, r] -= 1.0 if a == chosen else 0.0
-            arm[p, r] = chosen
+            new = left[0, r] + left[1, r] == 0.0
+            first = full[0] if new else left[0, r]
+            second = full[1] if new else left[1, r]
+            chosen = luck[p, r] * (first + second) >= first
+            left[0, r] = first if chosen else first - 1.0
+            left[1, r] = second - 1.0 if chosen else second
+            arm[p, r] = 1 if chosen else 0
     return arm
 
 
