@@ -13,6 +13,8 @@ from pydantic_core import InitErrorDetails, core_schema
 from simtrials.core.check import Component, fault, sentence_of, shown
 from simtrials.core.errors import did_you_mean
 
+SLOT = "x-slot"
+"""Key of the placeholder that stands in a JSON Schema for any kind of a slot, since a slot may contain itself."""
 C = TypeVar("C", bound=Component)
 K = TypeVar("K", bound=type[Component])
 
@@ -68,7 +70,7 @@ class Registry(Generic[C]):
         return core_schema.no_info_plain_validator_function(self._validate, serialization=dump)
 
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"$ref": f"#/$defs/{self.slot}"}
+        return {SLOT: self.slot}
 
 
 def _faults(found: list[tuple[Any, ...]]) -> ValidationError:

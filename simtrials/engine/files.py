@@ -19,7 +19,7 @@ from simtrials.core.expressions import Category, Column
 from simtrials.engine.scenario import Scenario, scenario_problems
 from simtrials.trial.checks import Draft
 
-NAMED = ("assays", "endpoints", "analyses")
+NAMED = ("assays", "endpoints", "analyses", "patterns")
 """Tables of named items; each item is checked on its own."""
 
 
@@ -72,7 +72,7 @@ def scenario_from(raw: Mapping[str, Any], folder: Path | None = None) -> Scenari
         elif name in NAMED and isinstance(raw[name], Mapping):
             parts[name], lost = _named_items(name, raw[name], problems)
             broken[name] = lost
-            if not parts[name] and not lost and name != "assays":
+            if not parts[name] and not lost and info.is_required():
                 problems.append(Problem(name, "needs at least one item"))
         else:
             _one_field(name, raw[name], parts, problems)

@@ -18,6 +18,7 @@ from simtrials.core.errors import DeclarationError, Problem, SimtrialsError, did
 from simtrials.core.measures import Judged, Measure, Tally, Truth, share_mcse
 from simtrials.core.rng import BLOCK_SIZE
 from simtrials.engine.blocks import Backend, Meaning, Simulation, estimates_of, n_blocks, run_blocks
+from simtrials.engine.closed_forms import closed_form_power
 from simtrials.engine.files import read, scenario_from, set_at, tables_of
 from simtrials.engine.portrait import portrait
 from simtrials.engine.provenance import fingerprint, versions
@@ -95,6 +96,19 @@ class Run:
             raise SimtrialsError(f"no measure called {name!r}{did_you_mean(name, measures)}")
         return measures[name]
 
+    def patterns(self, cell: str = SCENARIO) -> list[Measure]:
+        """How often each declared pattern of results occurs."""
+        if not self.scenario.patterns:
+            return []
+        counts = dict.fromkeys(self.scenario.patterns, 0)
+        for columns in self.shards(cell):
+            benefit = {name: self.judged(name, columns).benefit for name in self.scenario.analyses}
+            for name, pattern in self.scenario.patterns.items():
+                holds = [benefit[analysis] for analysis in pattern.shows] + [~benefit[analysis] for analysis in pattern.does_not_show]
+                counts[name] += int(np.logical_and.reduce(holds).sum())
+        n = self.n_replicates
+        return [Measure(f"pattern: {name}", count / n, share_mcse(count, n), n) for name, count in counts.items()]
+
     def screening(self, cell: str = SCENARIO) -> list[Measure]:
         """Numbers screened per enrolled patient (mean and quantiles over trials), and the share of candidates who fail each rule."""
         counts = np.zeros(1, dtype=np.int64)
@@ -122,7 +136,7 @@ class Run:
                 about = {"scenario": self.scenario.name, "cell": label, "estimand": self.estimand(name), "endpoint": analysis.endpoint, "analysis": name}
                 rows += [about | {"look": 1} | _row(measure) for measure in tally.measures()]
             about = {"scenario": self.scenario.name, "cell": label, "estimand": "", "endpoint": "", "analysis": ""}
-            rows += [about | {"look": 1} | _row(measure) for measure in self.screening(cell)]
+            rows += [about | {"look": 1} | _row(measure) for measure in (*self.screening(cell), *self.patterns(cell))]
         return pd.DataFrame(rows)
 
     def estimand(self, analysis: str) -> str:
@@ -373,7 +387,7 @@ def run(
         else:
             workers.extend(cell, simulations[cell.name], store, wanted)
     meanings = simulations[SCENARIO].meanings()
-    found = {cell.name: _remembered_truths(folder, cell, simulations[cell.name].trial) for cell in cells}
+    truth_of = {cell.name: _remembered_truths(folder, cell, simulations[cell.name].trial) for cell in cells}
     picture = _remembered(folder / "portrait.json", lambda: portrait(scenario, simulations[SCENARIO].trial))
     record = {
         "name": scenario.name,
@@ -390,11 +404,12 @@ def run(
         "folder_of_data": str(scenario.folder) if scenario.folder else None,
         "cells": {cell.name: cell.label for cell in cells},
         "meanings": {name: [meaning.scale, meaning.benefit] for name, meaning in meanings.items()},
+        "closed_form": {name: found for name in scenario.analyses if (found := closed_form_power(scenario, name)) is not None},
         "notes": notes,
         "scenario": scenario.model_dump(mode="json"),
     }
     write_json(folder / "run.json", record)
-    return _assembled(folder, scenario, record, found, picture)
+    return _assembled(folder, scenario, record, truth_of, picture)
 
 
 def load(folder: str | Path) -> Run:

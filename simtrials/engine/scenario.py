@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from simtrials.core.check import Count, Many, OpenProbability, Within, fault
+from simtrials.core.check import Component, Count, Many, OpenProbability, Within, fault
 from simtrials.core.errors import Problem, did_you_mean
 from simtrials.core.expressions import ExpressionError, parse
 from simtrials.core.outcomes import OUTCOMES
@@ -18,8 +18,25 @@ from simtrials.trial.checks import Draft, trial_problems
 from simtrials.trial.endpoints import Endpoint
 from simtrials.trial.trial import Trial
 
-NAMES_ONLY = frozenset({"name", "question", "n_replicates", "sources", "target_power", "null_grid", "primary"})
+NAMES_ONLY = frozenset({"name", "question", "n_replicates", "sources", "target_power", "null_grid", "patterns", "primary"})
 """Fields that change no draw and no estimate, and so are not part of the digest."""
+
+
+class Pattern(Component):
+    """A result over several analyses: how often do some show a benefit in the same trial while others do not?"""
+
+    shows: Many[str] = Field(default=(), description="analyses that show a benefit")
+    does_not_show: Many[str] = Field(default=(), description="analyses that do not")
+    label: str = Field(default="", description="how tables call it")
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        both = set(self.shows) & set(self.does_not_show)
+        if both:
+            raise fault(f"{sorted(both)[0]!r} cannot both show a benefit and not")
+        if not self.shows and not self.does_not_show:
+            raise fault("name at least one analysis in shows or does_not_show")
+        return self
 
 
 class Scenario(Trial):
@@ -32,6 +49,7 @@ class Scenario(Trial):
     target_power: OpenProbability = Field(default=0.8, description="power that is aimed at, for tables and figures")
     analyses: dict[str, Annotated[Analysis, ANALYSES]] = Field(min_length=1, description="what is estimated and tested, by name")
     primary: Many[str] = Field(default=(), description="analyses whose power must be precise under --mcse; default: all")
+    patterns: dict[str, Pattern] = Field(default_factory=dict, description="results over several analyses whose frequency is reported")
     null_grid: dict[str, Many[Any]] = Field(
         default_factory=dict, description="values at which the type I error is checked too, as 'path.of.field' = [values]; all combinations are run"
     )
@@ -94,6 +112,10 @@ def scenario_problems(draft: Draft) -> Iterator[Problem]:
         for name in draft.parts["primary"]:
             if name not in draft.parts["analyses"] and not draft.lost("analyses", name):
                 yield Problem("primary", f"no analysis called {name!r}{did_you_mean(name, draft.parts['analyses'])}")
+        for pattern, declared in draft.parts.get("patterns", {}).items():
+            for name in (*declared.shows, *declared.does_not_show):
+                if name not in draft.parts["analyses"] and not draft.lost("analyses", name):
+                    yield Problem(f"patterns.{pattern}", f"no analysis called {name!r}{did_you_mean(name, draft.parts['analyses'])}")
     for path, values in draft.parts.get("null_grid", {}).items():
         if not values:
             yield Problem(f"null_grid.{path!r}", "needs at least one value")

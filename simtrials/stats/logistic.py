@@ -76,7 +76,7 @@ class _Maximum(NamedTuple):
 
 @kernel
 def _exp(x: float) -> float:
-    """exp(x) for x <= 0, to 1e-15 absolutely: a series at x / 128, squared seven times, which compiles to vectors."""
+    """exp(x) for x <= 0, to 3e-14: a series at x / 128, squared seven times, which compiles to vectors."""
     s = max(x, -LARGEST_MARGIN) / 128
     s2 = s * s
     low = (1 + s) + (1 / 2 + s * (1 / 6)) * s2

@@ -182,7 +182,8 @@ def score_test(
     difference at 0 and the odds ratio at any null, the risk ratio at any null (nobody) or at 0 (everybody); and the risk difference at 1 or
     -1 where it is estimated so.
 
-    Source: Miettinen and Nurminen (1985); Mee (1984), Biometrics 40:1175-1176; Koopman (1984), Biometrics 40:513-517.
+    Source: Miettinen and Nurminen (1985); Mee (1984), Biometrics 40:1175-1176; Koopman (1984), Biometrics 40:513-517; Cornfield (1956),
+    Proceedings of the Third Berkeley Symposium 4:135-148.
     """
     table = Table.checked(events_active, n_active, events_control, n_control)
     difference, variance = UNDER_NULL[contrast](table, np.asarray(null, dtype=np.float64))
@@ -287,7 +288,8 @@ def _log_risk_ratio_under_null(table: Table, null: FloatArray) -> tuple[FloatArr
 def _log_odds_ratio_under_null(table: Table, null: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Events under active minus those expected with the same total, and their variance: the efficient score and its information.
 
-    Every expected cell is the root of a quadratic, computed by itself because the smallest decides how exact both numbers are.
+    Every expected cell is the root of a quadratic, computed by itself because the smallest decides how exact both numbers are. At extreme
+    nulls the largest lose digits or become infinite, which changes neither.
     """
     one, ratio = expit(-null), expit(null)
     events, others = table.events, table.n - table.events
@@ -295,8 +297,7 @@ def _log_odds_ratio_under_null(table: Table, null: FloatArray) -> tuple[FloatArr
     root = np.sqrt((one * (table.n_control - events)) ** 2 + (ratio * (table.n_active - events)) ** 2 + cross)
 
     def expected(total: FloatArray, n: FloatArray, n_other: FloatArray, weight: FloatArray, weight_other: FloatArray) -> FloatArray:
-        b = weight_other * (n_other - total) + weight * (n + total)
-        return np.where(b > 0, _ratio(2 * weight * total * n, root + b), _ratio(root - b, 2 * (weight_other - weight)))
+        return _ratio(2 * weight * total * n, root + weight_other * (n_other - total) + weight * (n + total))
 
     active, control = table.n_active, table.n_control
     cells = np.array(
@@ -324,9 +325,9 @@ def _z_test(table: Table, difference: FloatArray, std_error: FloatArray) -> ZTes
 
 
 def _log_estimate(table: Table, above: FloatArray, below: FloatArray, variance: FloatArray) -> Estimate:
-    finite = np.isfinite(_log_ratio(above, below))
-    reasons = ((above == 0) | (below == 0), Status.EMPTY_CELL), (variance == 0, Status.NO_VARIATION)
-    return Estimate(np.where(finite, _log_ratio(above, below), np.nan), np.sqrt(np.where(finite, variance, np.nan)), table.status(*reasons))
+    empty = (above == 0) | (below == 0)
+    status = table.status((empty, Status.EMPTY_CELL), (variance == 0, Status.NO_VARIATION))
+    return Estimate(np.where(empty, np.nan, _log_ratio(above, below)), np.where(empty, np.nan, np.sqrt(variance)), status)
 
 
 def _factor(table: Table, wanted: bool) -> FloatArray:
@@ -342,7 +343,7 @@ def _wilson_limits(risk: FloatArray, n: FloatArray, level: float) -> tuple[Float
     z = ndtri(0.5 + level / 2)
     centre = (risk + z**2 / (2 * n)) / (1 + z**2 / n)
     margin = z * np.sqrt(risk * (1 - risk) / n + (z / (2 * n)) ** 2) / (1 + z**2 / n)
-    return centre - margin, centre + margin
+    return np.maximum(centre - margin, 0), np.minimum(centre + margin, 1)
 
 
 def _binomial_variance(risk: FloatArray, n: FloatArray) -> FloatArray:

@@ -68,7 +68,7 @@ class Cohort:
                 luck = sized.effect.draw(sized.path, self.streams, *marker.shape)
                 shape = patient_major(sized.effect.shape(marker, luck.get(sized.path)))
             _in_one_arm(patient_major(arm), sized.arm, sized.size, shape, layer)
-        return Benefit(layers, np.array([sized.onset for sized in effects]).reshape(len(effects), -1))
+        return Benefit(layers, np.array([sized.onset for sized in effects]) if effects else np.zeros((0, 1)))
 
     def result(self) -> SimulatedTrial:
         """The trials with everybody enrolled so far."""

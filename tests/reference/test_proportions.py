@@ -1,7 +1,8 @@
-"""Two proportions against published examples and other software; a table is events and size of the active arm, then of the control arm."""
+"""Two proportions against published examples, other software and plain twins; a table is events and size of the active, then the control arm."""
 
 import numpy as np
 import pytest
+from double import proportions as double
 from numpy.testing import assert_allclose
 from scipy.special import gammaln
 
@@ -9,6 +10,8 @@ from simtrials.core.status import Status
 from simtrials.stats import proportions as two
 from simtrials.stats.proportions_exact import fisher_exact_test
 
+CONTRASTS = ("risk_difference", "log_risk_ratio", "log_odds_ratio")
+LIMIT = 1e-10  # a score limit is searched to 1e-12; rounding of the risks under the null adds to it
 FOUR_DIGITS = 0.51e-4
 THREE_DIGITS = 0.51e-3
 
@@ -228,6 +231,81 @@ def test_lady_tasting_tea_in_fractions():
     """Three of four right: tables 0 and 4 have probability 1/70 each, tables 1 and 3 have 16/70 each."""
     result = fisher_exact_test(*TEA)
     assert_allclose([result.p_value[0], result.mid_p_value[0]], [34 / 70, 2 / 70 + 32 / 70 / 2], rtol=1e-13)
+
+
+# plain twins written from the papers
+
+
+@pytest.mark.parametrize("variance_factor", [True, False])
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_score_intervals_agree_with_the_twin(contrast, variance_factor):
+    tables = np.concatenate([varied(all_tables(6, 6)), varied(all_tables(10, 3)), [[40, 3, 31], [57, 200, 31], [10, 0, 29], [50, 80, 30]]], axis=1)
+    interval = two.score_interval(*tables, contrast, variance_factor=variance_factor)
+    expected = np.array([double.score_limits(table, contrast, 0.95, variance_factor) for table in columns(tables)])
+    assert_allclose(np.transpose([interval.lower, interval.upper]), expected, rtol=0, atol=LIMIT)
+
+
+def test_the_twin_tells_a_forgotten_factor():
+    for contrast in CONTRASTS:
+        lower, upper = double.score_limits((40, 57, 10, 50), contrast)
+        wrong = two.score_interval(40, 57, 10, 50, contrast, variance_factor=False)
+        assert abs(wrong.lower[0] - lower) > 1e-4
+        assert abs(wrong.upper[0] - upper) > 1e-4
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+@pytest.mark.parametrize("null", [-0.6, -0.07, 0.0, 0.31])
+def test_score_statistics_agree_with_the_twin_and_others_do_not(contrast, null):
+    tables = varied(all_tables(6, 9))
+    expected = np.array([double.STATISTICS[contrast](table, null) for table in columns(tables)])
+    assert_allclose(two.score_test(*tables, contrast, null).statistic, expected, rtol=1e-10, atol=1e-12)
+    finite = np.isfinite(two.risk_difference_wald_test(*tables, null=null).statistic)
+    assert np.max(np.abs(two.risk_difference_wald_test(*tables, null=null).statistic - expected)[finite]) > 0.05
+
+
+def test_newcombe_intervals_agree_with_the_twin():
+    interval = two.risk_difference_newcombe_interval(*all_tables(7, 5), level=0.9)
+    expected = np.array([double.newcombe_limits(table, 0.9) for table in columns(all_tables(7, 5))])
+    assert_allclose(np.transpose([interval.lower, interval.upper]), expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(("estimate", "odds"), [(two.log_risk_ratio, False), (two.log_odds_ratio, True)])
+@pytest.mark.parametrize("correction", [0.5, 0.25])
+def test_log_ratios_agree_with_the_twin(estimate, odds, correction):
+    result = estimate(*all_tables(7, 5), correction=correction)
+    expected = np.array([double.log_ratio(table, odds, correction) for table in columns(all_tables(7, 5))])
+    assert_allclose(np.transpose([result.estimate, result.std_error]), expected, rtol=1e-12, atol=1e-14)
+    assert np.all(result.status == Status.OK)
+
+
+@pytest.mark.parametrize(("n_active", "n_control"), [(1, 1), (4, 4), (12, 7), (30, 30)])
+def test_fisher_agrees_with_fractions(n_active, n_control):
+    tables = all_tables(n_active, n_control)
+    result = fisher_exact_test(*tables)
+    rounding = 10 * np.finfo(float).eps * max(gammaln(n_active + n_control + 1.0), 1.0)  # eight log factorials, each rounded
+    assert_allclose(np.transpose([result.p_value, result.mid_p_value]), [double.fisher_p_values(table) for table in columns(tables)], rtol=rounding)
+
+
+def test_fisher_takes_thousands_of_patients():
+    result = fisher_exact_test([2400, 20_000, 0], [5000, 20_000, 50_000], [2600, 0, 1], [5000, 20_000, 50_000])
+    assert_allclose(result.p_value[[0, 2]], [6.87726439489187e-05, 1.0], rtol=1e-9)  # R 4.2.2, fisher.test; one event must be somewhere
+    assert result.p_value[1] == 0.0  # 2 / C(40000, 20000), below the smallest double
+
+
+def all_tables(n_active, n_control):
+    """Every table with these arm sizes, (4, replicate)."""
+    active, control = np.indices((n_active + 1, n_control + 1)).reshape(2, -1)
+    return np.array([active, np.full_like(active, n_active), control, np.full_like(active, n_control)])
+
+
+def varied(tables):
+    """The tables in which some have the event and some have not."""
+    events = tables[0] + tables[2]
+    return tables[:, (events > 0) & (events < tables[1] + tables[3])]
+
+
+def columns(tables):
+    return [tuple(int(count) for count in table) for table in tables.T]
 
 
 def limits(interval):

@@ -1,0 +1,33 @@
+"""Options that several commands share, and how values are read from the command line."""
+
+import tomllib
+from typing import Annotated, Any
+
+import typer
+
+from simtrials.core.errors import SimtrialsError
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="Scenario file (TOML), or the name of a shipped scenario.")]
+Results = Annotated[str, typer.Argument(metavar="RESULTS", help="Folder of a finished run, such as results/next_trial-3f9c21.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the scenario, e.g. --set design.n_patients=300.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result (and errors).")]
+
+
+def changes(settings: list[str] | None) -> dict[str, Any]:
+    """PATH=VALUE words as a mapping; a value is read as TOML, and as text where that fails."""
+    found: dict[str, Any] = {}
+    for setting in settings or []:
+        path, equals, value = setting.partition("=")
+        if not equals or not path.strip():
+            raise SimtrialsError(f"--set needs PATH=VALUE, such as design.n_patients=300, got {setting!r}")
+        found[path.strip()] = toml_value(value.strip())
+    return found
+
+
+def toml_value(text: str) -> Any:
+    """A number, true or false, a list, a table or a text, as TOML would read it."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

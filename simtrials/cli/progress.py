@@ -1,0 +1,59 @@
+"""A progress bar on stderr with rate and time left; without a terminal one line per 10%."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+
+class Bar:
+    """Call it with the cell, the replicates done and the replicates wanted."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet, self.done, self.total = quiet, 0, 0
+        self._tenth: tuple[str, int] = ("", -1)
+        self._task: TaskID | None = None
+        self._cell, self._since, self._before = "", 0.0, 0
+        console = Console(stderr=True, highlight=False)
+        self._live = console.is_terminal and not quiet
+        words = "  {task.description}  {task.fields[numbers]}  "
+        self._progress = Progress(
+            TextColumn(words, markup=False), BarColumn(bar_width=16), TextColumn("{task.fields[rate]}"), console=console, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live:
+            self._progress.stop()
+
+    def __call__(self, cell: str, done: int, total: int) -> None:
+        now = time.perf_counter()
+        if cell != self._cell:
+            self._cell, self._since, self._before = cell, now, done
+        self.done, self.total = done, total
+        if self.quiet:
+            return
+        rate = (done - self._before) / (now - self._since) if now > self._since and done > self._before else 0.0
+        numbers = f"{done:,} of {total:,} trials"
+        left = f"{rate:,.0f}/s  {_seconds((total - done) / rate)} left" if rate else ""
+        words = "simulating" if cell == "as declared" else f"simulating, {cell}"
+        if self._live:
+            if self._task is None:
+                self._task = self._progress.add_task(words, total=total, numbers=numbers, rate=left)
+            self._progress.update(self._task, description=words[:36], completed=done, total=total, numbers=numbers, rate=left)
+            return
+        tenth = 10 * done // total
+        if (cell, tenth) != self._tenth and (tenth > self._tenth[1] or cell != self._tenth[0]):
+            self._tenth = (cell, tenth)
+            print(f"  {words}  {numbers}  {left}".rstrip(), file=sys.stderr)  # noqa: T201
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

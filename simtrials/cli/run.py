@@ -1,0 +1,91 @@
+"""``simtrials run`` and ``simtrials check``."""
+
+import json
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+
+from simtrials.cli.main import app
+from simtrials.cli.options import File, Json, Quiet, Set, changes
+from simtrials.cli.progress import Bar
+
+
+@app.command(rich_help_panel="Run")
+def run(
+    file: File,
+    replicates: Annotated[int | None, typer.Option(help="Simulated trials. Default: as the scenario says.", metavar="N")] = None,
+    mcse: Annotated[float | None, typer.Option(help="Go on until every primary power is this precise (Monte Carlo standard error).", metavar="X")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Workers. Default: one per processor.", metavar="N")] = None,
+    backend: Annotated[str, typer.Option(help="auto, serial, threads, loky or dask.")] = "auto",
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.", metavar="ADDRESS")] = None,
+    out: Annotated[str, typer.Option(help="Folder for results.", metavar="DIR")] = "results",
+    null: Annotated[bool, typer.Option("--null/--no-null", help="Also run the scenario without any effect.")] = True,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report.")] = True,
+    set_: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate a scenario: power with its Monte Carlo error, type I error, bias, coverage, and a report.
+
+    Running again goes on where the last run stopped; more replicates extend it.
+
+    Example:  simtrials run next_trial --replicates 2000
+
+    See also: check, show, report
+    """
+    from simtrials.core.errors import SimtrialsError, did_you_mean
+    from simtrials.core.kernels import compiled_before
+    from simtrials.engine.files import read
+    from simtrials.engine.run import run as run_scenario
+
+    backends = ("auto", "serial", "threads", "loky", "dask")
+    if backend not in backends:
+        raise SimtrialsError(f"--backend: no backend called {backend!r}{did_you_mean(backend, backends)}")
+    scenario = read(file, changes(set_))
+    if not quiet:
+        typer.echo(f"{scenario.name}: {scenario.question}".rstrip(": "), err=True)
+        if not compiled_before():
+            typer.echo("  compiling the simulation, once on this machine (about 20 s)", err=True)
+    command = shlex.join(["simtrials", *sys.argv[1:]])
+    with Bar(quiet) as bar:
+        try:
+            result = run_scenario(
+                scenario,
+                n_replicates=replicates,
+                mcse=mcse,
+                n_jobs=jobs,
+                backend=backend,  # type: ignore[arg-type]
+                scheduler=scheduler,
+                out=out,
+                null=null,
+                progress=bar,
+                command=command,
+            )
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"stopped at {bar.done:,} of {bar.total:,}; run the same command to continue") from None
+    if report:
+        result.report()
+    typer.echo(json.dumps(result.to_dict(), indent=1) if as_json else result.summary())
+
+
+@app.command(rich_help_panel="Plan")
+def check(file: File, set_: Set = None, as_json: Json = False) -> None:
+    """Read a scenario, find its faults, and show what it assumes: who passes, effect by CRP, response and remission by arm.
+
+    Nothing is stored.
+
+    Example:  simtrials check next_trial
+
+    See also: run, new, kinds
+    """
+    from simtrials.engine.files import read, tables_of
+    from simtrials.engine.portrait import portrait
+    from simtrials.engine.run import ready
+    from simtrials.report.text import check_text
+
+    scenario = read(file, changes(set_))
+    simulation = ready(scenario, tables_of(scenario), everything=False)
+    picture = portrait(scenario, simulation.trial)
+    typer.echo(json.dumps({"scenario": scenario.name, **picture}, indent=1) if as_json else check_text(scenario, picture))
