@@ -20,7 +20,9 @@ TEMPLATES = {
 
 
 @app.command(rich_help_panel="Learn")
-def kinds(slot: Annotated[str | None, typer.Argument(help="Slot, such as endpoints. Default: all, with their kinds.")] = None, as_json: Json = False) -> None:
+def kinds(
+    slot: Annotated[str | None, typer.Argument(help="Slot, such as endpoints. Default: all, with their kinds.")] = None, as_json: Json = False
+) -> None:
     """List what a scenario can be made of: slots, their kinds, and the fields of each kind with unit, range and default.
 
     Example:  simtrials kinds effects

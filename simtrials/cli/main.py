@@ -34,7 +34,9 @@ All commands:  simtrials --help
 @app.callback(invoke_without_command=True)
 def start(
     context: typer.Context,
-    plugin: Annotated[list[str] | None, typer.Option(help="Python module with your own kinds, imported before anything is read.", metavar="MODULE")] = None,
+    plugin: Annotated[
+        list[str] | None, typer.Option(help="Python module with your own kinds, imported before anything is read.", metavar="MODULE")
+    ] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """A flight simulator for clinical trials in which a biomarker decides whom to treat."""

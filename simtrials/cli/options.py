@@ -9,7 +9,9 @@ from simtrials.core.errors import SimtrialsError
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="Scenario file (TOML), or the name of a shipped scenario.")]
 Results = Annotated[str, typer.Argument(metavar="RESULTS", help="Folder of a finished run, such as results/next_trial-3f9c21.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the scenario, e.g. --set design.n_patients=300.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the scenario, e.g. --set design.n_patients=300.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result (and errors).")]
 

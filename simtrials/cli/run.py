@@ -16,7 +16,9 @@ from simtrials.cli.progress import Bar
 def run(
     file: File,
     replicates: Annotated[int | None, typer.Option(help="Simulated trials. Default: as the scenario says.", metavar="N")] = None,
-    mcse: Annotated[float | None, typer.Option(help="Go on until every primary power is this precise (Monte Carlo standard error).", metavar="X")] = None,
+    mcse: Annotated[
+        float | None, typer.Option(help="Go on until every primary power is this precise (Monte Carlo standard error).", metavar="X")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(help="Workers. Default: one per processor.", metavar="N")] = None,
     backend: Annotated[str, typer.Option(help="auto, serial, threads, loky or dask.")] = "auto",
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.", metavar="ADDRESS")] = None,

@@ -9,7 +9,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -39,10 +39,36 @@ class Category:
 
 
 Column = FloatArray | Category
-_ARITHMETIC: dict[type, Callable[..., Any]] = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.Pow: operator.pow}
-_COMPARE: dict[type, Callable[..., Any]] = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Eq: operator.eq, ast.NotEq: operator.ne}
+_ARITHMETIC: dict[type, Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
+_COMPARE: dict[type, Callable[..., Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"ln": np.log, "sqrt": np.sqrt, "abs": np.abs}
-_ALLOWED = (ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.UAdd, ast.BinOp, ast.Compare, ast.In, ast.NotIn)
+_ALLOWED: tuple[type, ...] = (
+    ast.Expression,
+    ast.BoolOp,
+    ast.And,
+    ast.Or,
+    ast.UnaryOp,
+    ast.Not,
+    ast.USub,
+    ast.UAdd,
+    ast.BinOp,
+    ast.Compare,
+    ast.In,
+    ast.NotIn,
+)
 _ALLOWED += (ast.Call, ast.Name, ast.Attribute, ast.Constant, ast.List, ast.Tuple, ast.Load, *_ARITHMETIC, *_COMPARE)
 
 
@@ -123,7 +149,7 @@ def _value(node: ast.AST, columns: Mapping[str, Column]) -> Any:
         case ast.Name() | ast.Attribute():
             return columns[_dotted(node, "")]
         case ast.Constant():
-            return node.value if isinstance(node.value, str) else np.float64(node.value)
+            return node.value if isinstance(node.value, str) else np.float64(cast(float, node.value))
         case ast.List() | ast.Tuple():
             return [_value(item, columns) for item in node.elts]
         case ast.Call(func=ast.Name(id=name), args=[argument]):

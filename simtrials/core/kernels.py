@@ -1,5 +1,6 @@
 """Compiled loops: one decorator, so that every kernel is cached, releases the GIL and divides as NumPy does."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -17,5 +18,6 @@ def kernel(function: F) -> F:
 def compiled_before() -> bool:
     """Whether compiled kernels of this package lie in numba's cache, so that nothing need be said about compiling."""
     own = Path(__file__).resolve().parent.parent
-    places = [own, Path(numba.config.CACHE_DIR)] if numba.config.CACHE_DIR else [own, Path.home() / ".cache" / "numba"]
+    elsewhere = os.environ.get("NUMBA_CACHE_DIR")
+    places = [own, Path(elsewhere) if elsewhere else Path.home() / ".cache" / "numba"]
     return any(next(place.rglob("rng._fill_normals*.nbi"), None) is not None for place in places if place.is_dir())

@@ -14,24 +14,30 @@ def not_a_correlation(matrix: FloatArray, names: Sequence[str]) -> str | None:
         found = " by ".join(str(n) for n in matrix.shape)
         return f"must have one row and one column for each of {', '.join(names)} ({size} by {size}), got {found}"
     if not np.isfinite(matrix).all() or np.abs(matrix).max() > 1 + 1e-12:
-        i, j = np.unravel_index(int(np.nanargmax(np.where(np.isfinite(matrix), np.abs(matrix), np.inf))), matrix.shape)
+        i, j = _largest(np.where(np.isfinite(matrix), np.abs(matrix), np.inf))
         return f"correlation of {names[i]} and {names[j]} must be in [-1, 1], got {matrix[i, j]:g}"
     if not np.allclose(np.diag(matrix), 1.0, atol=1e-12):
         i = int(np.argmax(np.abs(np.diag(matrix) - 1.0)))
         return f"correlation of {names[i]} with itself must be 1, got {matrix[i, i]:g}"
     gap = np.abs(matrix - matrix.T)
     if gap.max() > 1e-9:
-        i, j = sorted(np.unravel_index(int(np.argmax(gap)), matrix.shape))
+        i, j = sorted(_largest(gap))
         return f"must be symmetric: {names[i]} with {names[j]} is {matrix[i, j]:g} above and {matrix[j, i]:g} below the diagonal"
     if np.linalg.eigvalsh(matrix)[0] < -1e-10:
         near = nearest_correlation(matrix)
-        i, j = sorted(np.unravel_index(int(np.argmax(np.abs(near - matrix))), matrix.shape))
+        i, j = sorted(_largest(np.abs(near - matrix)))
         rows = ", ".join("[" + ", ".join(f"{value:.3f}" for value in row) + "]" for row in near)
         return (
             f"no correlation matrix: these values cannot hold together; the pair most at fault is {names[i]} and {names[j]} "
             f"({matrix[i, j]:g}, nearest valid {near[i, j]:.3f}). The nearest valid matrix is [{rows}]"
         )
     return None
+
+
+def _largest(matrix: FloatArray) -> tuple[int, int]:
+    """Row and column of the largest entry."""
+    row, column = divmod(int(np.argmax(matrix)), matrix.shape[1])
+    return row, column
 
 
 def nearest_correlation(matrix: FloatArray, smallest: float = 1e-6, max_iterations: int = 1000) -> FloatArray:

@@ -16,7 +16,7 @@ from simtrials.core.errors import did_you_mean
 SLOT = "x-slot"
 """Key of the placeholder that stands in a JSON Schema for any kind of a slot, since a slot may contain itself."""
 C = TypeVar("C", bound=Component)
-K = TypeVar("K", bound=type[Component])
+S = TypeVar("S", bound=Component)
 
 
 class Registry(Generic[C]):
@@ -29,14 +29,16 @@ class Registry(Generic[C]):
         self._kinds: dict[str, type[C]] = {}
         Registry.slots[slot] = self
 
-    def register(self, cls: K) -> K:
+    def register(self, cls: type[S]) -> type[S]:
         """Class decorator: make a kind known under the default of its `kind` field."""
         name = cls.model_fields["kind"].default
-        if not isinstance(name, str) or not issubclass(cls, self.base):
+        fits: bool = issubclass(cls, self.base)
+        if not isinstance(name, str) or not fits:
             raise TypeError(f"{cls.__name__} must be a {self.base.__name__} with a `kind: Literal[...] = ...` field")
         if name in self._kinds and self._kinds[name].__qualname__ != cls.__qualname__:
             raise TypeError(f"two kinds of {self.noun} are called {name!r}")
-        self._kinds[name] = cls
+        kinds: dict[str, Any] = self._kinds
+        kinds[name] = cls
         return cls
 
     def __iter__(self) -> Iterator[str]:

@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from simtrials.core.arrays import FloatArray
+from simtrials.core.arrays import AnyArray, FloatArray
 from simtrials.core.kernels import kernel
 
 STREAM_VERSION = 1
@@ -92,7 +92,7 @@ UNIT = 1.0 / 9007199254740992.0
 
 
 @kernel
-def _next(a, b, c, w):  # type: ignore[no-untyped-def]
+def _next(a: np.uint64, b: np.uint64, c: np.uint64, w: np.uint64) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]:
     """One step of SFC64: the number drawn, and the new state.
 
     Source: Doty-Humphrey 2010, PractRand, as in NumPy's _sfc64.
@@ -102,7 +102,7 @@ def _next(a, b, c, w):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _fill_uniforms(state, out):  # type: ignore[no-untyped-def]
+def _fill_uniforms(state: AnyArray, out: FloatArray) -> None:
     """53-bit uniforms, as Generator.random."""
     a, b, c, w = state[0], state[1], state[2], state[3]
     for i in range(out.size):
@@ -112,7 +112,7 @@ def _fill_uniforms(state, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _fill_normals(state, out):  # type: ignore[no-untyped-def]
+def _fill_normals(state: AnyArray, out: FloatArray) -> None:
     """Ziggurat with 256 layers, as Generator.standard_normal.
 
     Source: Marsaglia & Tsang 2000, Journal of Statistical Software 5(8).

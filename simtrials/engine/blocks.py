@@ -18,6 +18,7 @@ from simtrials.trial import PreparedTrial, simulate
 
 Columns = dict[str, AnyArray]
 Backend = Literal["auto", "serial", "threads", "loky", "dask"]
+REQUIRED = ("estimate", "std_error", "statistic", "df")
 OPTIONAL = ("lower", "upper", "p_value")
 SERIAL_BELOW = 3.0
 """Seconds of work below which other workers do not pay."""
@@ -77,16 +78,16 @@ class Simulation:
 
 
 def _columns_of(name: str, found: Estimates) -> Columns:
-    columns: Columns = {f"{name}/{field}": getattr(found, field) for field in ("estimate", "std_error", "statistic", "df")}
+    columns: Columns = {f"{name}/{field}": getattr(found, field) for field in REQUIRED}
     columns |= {f"{name}/{field}": getattr(found, field) for field in OPTIONAL if getattr(found, field) is not None}
     return columns | {f"{name}/status": found.status.astype(np.int8)}
 
 
 def estimates_of(name: str, columns: Mapping[str, AnyArray], meaning: Meaning) -> Estimates:
     """The estimates of one analysis, put together again from columns."""
-    required = {field: columns[f"{name}/{field}"] for field in ("estimate", "std_error", "statistic", "df", "status")}
-    optional = {field: columns.get(f"{name}/{field}") for field in OPTIONAL}
-    return Estimates(**required, **optional, scale=meaning.scale, benefit=meaning.benefit)
+    estimate, std_error, statistic, df, status = (columns[f"{name}/{field}"] for field in (*REQUIRED, "status"))
+    lower, upper, p_value = (columns.get(f"{name}/{field}") for field in OPTIONAL)
+    return Estimates(estimate, std_error, statistic, df, status, meaning.scale, meaning.benefit, lower, upper, p_value)
 
 
 def run_blocks(

@@ -23,7 +23,11 @@ def closed_form_power(scenario: Scenario, name: str) -> dict[str, float | str] |
     if isinstance(endpoint, Continuous):
         shift = endpoint.size(effect, 1.0) * effect.onset(endpoint.week, endpoint.week)
         return _of_means(analysis, endpoint, shift, *sizes)
-    return _of_proportions(analysis, endpoint, endpoint.size(effect, 1.0) * effect.onset(endpoint.week, endpoint.week), *sizes) if isinstance(endpoint, Binary) else None
+    return (
+        _of_proportions(analysis, endpoint, endpoint.size(effect, 1.0) * effect.onset(endpoint.week, endpoint.week), *sizes)
+        if isinstance(endpoint, Binary)
+        else None
+    )
 
 
 def _arm_sizes(scenario: Scenario, analysis: Analysis) -> tuple[int, int] | None:
@@ -41,7 +45,9 @@ def _of_means(analysis: Analysis, endpoint: Continuous, shift: float, n_active: 
     if endpoint.arm_sd:
         return None
     if isinstance(analysis, TTest) and analysis.variance == "pooled" and (endpoint.baseline is None or analysis.outcome == "value"):
-        power = closed_form.t_test_power(shift, sd=endpoint.sd, n_active=n_active, n_control=n_control, alpha=analysis.two_sided_alpha, tails="benefit")
+        power = closed_form.t_test_power(
+            shift, sd=endpoint.sd, n_active=n_active, n_control=n_control, alpha=analysis.two_sided_alpha, tails="benefit"
+        )
         return {"power": float(power), "what": "noncentral t"}
     if isinstance(analysis, Ancova) and analysis.covariates == ("baseline",) and endpoint.baseline is not None:
         power = closed_form.ancova_power(

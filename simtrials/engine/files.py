@@ -114,10 +114,7 @@ def set_at(raw: dict[str, Any], path: str, value: Any) -> None:
     place: Any = raw
     for part in parents:
         try:
-            if isinstance(place, list):
-                place = place[int(part)]
-            else:
-                place = place.setdefault(part, {})
+            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
         except (ValueError, IndexError):
             raise SimtrialsError(f"{path}: there is no item {part!r}; lists count from 0") from None
         if not isinstance(place, dict | list):

@@ -46,7 +46,9 @@ def portrait(scenario: Scenario, trial: PreparedTrial) -> dict[str, Any]:
     forced = _forced(scenario, trial)
     for name, endpoint in scenario.endpoints.items():
         about: dict[str, Any] = {"domain": endpoint.domain, "unit": endpoint.unit, "weeks": list(endpoint.visits)}
-        about["effects"] = {scenario.design.arms[sized.arm]: _effect(sized, name, scenario, trial, forced, everybody) for sized in trial.effects[name]}
+        about["effects"] = {
+            scenario.design.arms[sized.arm]: _effect(sized, name, scenario, trial, forced, everybody) for sized in trial.effects[name]
+        }
         if isinstance(endpoint, SymptomScale):
             about |= _course(name, endpoint, scenario, trials, forced)
         found["endpoints"][name] = about
@@ -161,12 +163,18 @@ def _effect(
     group = np.clip(np.searchsorted(cuts[1:-1], marker.ravel(order="K"), side="right"), 0, 9)
     flat = benefit.ravel(order="K")
     about["deciles"] = [
-        {"from": float(cuts[i]), "to": float(cuts[i + 1]), "benefit": float(flat[group == i].mean()) if (group == i).any() else reached} for i in range(10)
+        {"from": float(cuts[i]), "to": float(cuts[i + 1]), "benefit": float(flat[group == i].mean()) if (group == i).any() else reached}
+        for i in range(10)
     ]
     grid = np.exp(np.linspace(np.log(0.2), np.log(30), 120))
     luck = np.broadcast_to((np.arange(200) + 0.5) / 200, (grid.size, 200))
     curve = sized.effect.shape(np.broadcast_to(grid[:, np.newaxis], luck.shape), luck).mean(axis=1)
-    about |= {"mean_enrolled": float(flat.mean()), "mean_everybody": float(all_benefits.mean()), "grid": grid.tolist(), "curve": (reached * curve).tolist()}
+    about |= {
+        "mean_enrolled": float(flat.mean()),
+        "mean_everybody": float(all_benefits.mean()),
+        "grid": grid.tolist(),
+        "curve": (reached * curve).tolist(),
+    }
     return about | {"acts_on": sized.effect.acts_on, "biomarker": sized.effect.biomarker or next(iter(trial.laboratories))}
 
 
@@ -184,10 +192,12 @@ def _course(name: str, endpoint: SymptomScale, scenario: Scenario, trials: list[
         whole = forced[code].data.endpoints[name]
         last = whole.at(week)
         arms[arm] = {
-            "mean": [float(np.mean(whole.baseline)), *(float(np.mean(whole.at(w))) for w in endpoint.visits)],
+            "mean": [float(np.mean(_known(whole.baseline))), *(float(np.mean(whole.at(w))) for w in endpoint.visits)],
             "low": np.nanquantile(means, 0.05, axis=0).tolist(),
             "high": np.nanquantile(means, 0.95, axis=0).tolist(),
-            "histogram": [float(count) / last.size for count in np.bincount((last - scale.minimum).astype(int).ravel(order="K"), minlength=scores.size)],
+            "histogram": [
+                float(count) / last.size for count in np.bincount((last - scale.minimum).astype(int).ravel(order="K"), minlength=scores.size)
+            ],
             "response": float(response(whole, week).mean()),
         }
         if scale.remission_cut is not None:
@@ -198,14 +208,25 @@ def _course(name: str, endpoint: SymptomScale, scenario: Scenario, trials: list[
     sign = -1 if scale.improves == "down" else 1
     shifts = {arm: sign * float((changes[code] - changes[0]).mean()) for code, arm in enumerate(scenario.design.arms) if code}
     return {
-        "scale": {"name": scale.name, "minimum": scale.minimum, "maximum": scale.maximum, "remission_cut": scale.remission_cut, "improves": scale.improves},
+        "scale": {
+            "name": scale.name,
+            "minimum": scale.minimum,
+            "maximum": scale.maximum,
+            "remission_cut": scale.remission_cut,
+            "improves": scale.improves,
+        },
         "arms": arms,
         "scores": scores.tolist(),
         "change_sd": sd,
-        "baseline_sd": float(np.std(control.baseline)),
+        "baseline_sd": float(np.std(_known(control.baseline))),
         "difference": shifts,
         "g_enrolled": {arm: shift / sd for arm, shift in shifts.items()},
     }
+
+
+def _known(reading: FloatArray | None) -> FloatArray:
+    assert reading is not None
+    return reading
 
 
 def _trial_means(measured: Measurements, mask: BoolArray) -> FloatArray:

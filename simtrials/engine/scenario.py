@@ -145,7 +145,9 @@ def _outcome_fits(place: str, analysis: Analysis, endpoint: Endpoint) -> Iterato
     if outcome not in known:
         scale = endpoint.symptom_scale
         if outcome == "remission" and scale is not None:
-            yield Problem(f"{place}.outcome", f"{scale.name} has no cut-off of remission; describe the scale with a remission_cut or choose another outcome")
+            yield Problem(
+                f"{place}.outcome", f"{scale.name} has no cut-off of remission; describe the scale with a remission_cut or choose another outcome"
+            )
         else:
             yield Problem(f"{place}.outcome", f"{analysis.endpoint!r} has no outcome {outcome!r}{did_you_mean(outcome, known)}")
         return

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from simtrials.core.arrays import AnyArray
+from simtrials.core.errors import SimtrialsError
 from simtrials.core.rng import BLOCK_SIZE
 from simtrials.engine.blocks import Columns
 
@@ -137,7 +138,7 @@ class CellStore:
 
         Raises
         ------
-        OSError
+        SimtrialsError
             When a shard that was there is gone or damaged.
         """
         left = n_replicates
@@ -145,13 +146,13 @@ class CellStore:
         while left > 0:
             columns = self._read(shard)
             if columns is None:
-                raise OSError(f"{self.path(shard)} is missing or damaged; run the scenario again to restore it")
+                raise SimtrialsError(f"{self.path(shard)} is missing or damaged; run the scenario again to restore it")
             size = min(left, columns["screened"].size)
             if size == 0:
-                raise OSError(f"{self.path(shard)} is empty")
+                raise SimtrialsError(f"{self.path(shard)} is empty")
             yield {name: values[:size] for name, values in columns.items()}
             if columns["screened"].size < BLOCKS_PER_SHARD * BLOCK_SIZE and left > size:
-                raise OSError(f"{self.path(shard)} ends after {size:,} replicates; run the scenario again to restore the rest")
+                raise SimtrialsError(f"{self.path(shard)} ends after {size:,} replicates; run the scenario again to restore the rest")
             left -= size
             shard += 1
 

@@ -197,7 +197,7 @@ def _diagonal(size: int) -> IntArray:
     return np.arange(size) * (np.arange(size) + 3) // 2
 
 
-def _evaluate(rows: FloatArray, coefficients: FloatArray, n_free: int, penalised: bool) -> _Point:
+def _evaluate(rows: FloatArray, coefficients: FloatArray, penalised: bool) -> _Point:
     n_patients, n_rows, n_replicates = rows.shape
     residual, weight = np.empty((2, n_patients, n_replicates))
     loss, largest = np.zeros((2, n_replicates))
@@ -209,7 +209,6 @@ def _evaluate(rows: FloatArray, coefficients: FloatArray, n_free: int, penalised
     if penalised:
         loss -= np.log(factor[_diagonal(n_rows - 1)]).sum(axis=0)
         _add_score_of_penalty(rows, residual, weight, factor, score)
-    score[n_free:] = 0.0
     return _Point(-loss, score, factor, largest)
 
 
@@ -294,11 +293,10 @@ def _verdict(search: _Search, searching: BoolArray, iteration: int, penalised: b
     if not penalised:
         tail = np.exp(-np.minimum(search.reach, LARGEST_MARGIN))
         found &= squared_length < tail / (1 + tail) ** 2 / 4
-        separated = searching & (search.log_likelihood > -np.log(2))
         if iteration >= LOOK_FOR_SEPARATION_FROM:
-            doubtful = searching & ~found & ~separated
-            separated[doubtful] = _separates(search.rows[..., doubtful], search.step[:, doubtful])
-        verdict[separated] = Status.SEPARATED
+            doubtful = np.flatnonzero(searching & ~found)
+            separated = _separates(search.rows[..., doubtful], search.step[:, doubtful])
+            verdict[doubtful[separated]] = Status.SEPARATED
     verdict[found] = Status.OK
     return verdict
 
@@ -310,7 +308,7 @@ def _maximise(search: _Search, n_free: int, penalised: bool) -> _Maximum:
     coefficient, std_error, log_likelihood = np.full((3, searching.size), np.nan)
     maximum = _Maximum(coefficient, std_error, log_likelihood, np.full(searching.size, int(Status.NOT_CONVERGED)))
     for iteration in range(MAX_ITERATIONS):
-        at = _evaluate(search.rows, search.coefficients + search.step, n_free, penalised)
+        at = _evaluate(search.rows, search.coefficients + search.step, penalised)
         search, taken = _advance(search, at, n_free, penalised)
         verdict = _verdict(search, searching & taken, iteration, penalised)
         decided = verdict != Status.NOT_CONVERGED

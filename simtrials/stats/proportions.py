@@ -343,7 +343,7 @@ def _wilson_limits(risk: FloatArray, n: FloatArray, level: float) -> tuple[Float
     z = ndtri(0.5 + level / 2)
     centre = (risk + z**2 / (2 * n)) / (1 + z**2 / n)
     margin = z * np.sqrt(risk * (1 - risk) / n + (z / (2 * n)) ** 2) / (1 + z**2 / n)
-    return np.maximum(centre - margin, 0), np.minimum(centre + margin, 1)
+    return np.where(risk == 0, 0, centre - margin), np.where(risk == 1, 1, centre + margin)  # without rounding at the ends
 
 
 def _binomial_variance(risk: FloatArray, n: FloatArray) -> FloatArray:

@@ -64,7 +64,9 @@ def _visits_within_the_trial(design: Design, endpoints: Mapping[str, Endpoint]) 
     for name, endpoint in endpoints.items():
         late = [week for week in endpoint.visits if week > design.weeks]
         if late:
-            yield Problem(f"endpoints.{name}.weeks", f"visit at week {late[0]:g} is after the end, week {design.weeks:g}; drop it or raise design.weeks")
+            yield Problem(
+                f"endpoints.{name}.weeks", f"visit at week {late[0]:g} is after the end, week {design.weeks:g}; drop it or raise design.weeks"
+            )
 
 
 def _biomarkers_exist(draft: Draft, endpoints: Mapping[str, Endpoint], assays: Mapping[str, Assay]) -> Iterator[Problem]:
@@ -105,7 +107,10 @@ def _correlated_endpoints_exist(draft: Draft, endpoints: Mapping[str, Endpoint],
             later = endpoints[max(pair.between, key=names.index)]
             if isinstance(later, SymptomScale) and later.screening is not None:
                 first, second = sorted(pair.between, key=names.index)
-                yield Problem(f"endpoints.{second}.screening", f"of two correlated endpoints only the first declared may have one; declare {second!r} before {first!r}")
+                yield Problem(
+                    f"endpoints.{second}.screening",
+                    f"of two correlated endpoints only the first declared may have one; declare {second!r} before {first!r}",
+                )
 
 
 def _rules_are_plausible(rules: tuple[EligibilityRule, ...], assays: Mapping[str, Assay], endpoints: Mapping[str, Endpoint]) -> Iterator[Problem]:
@@ -140,7 +145,9 @@ def _screening_readings_exist(draft: Draft, rules: tuple[EligibilityRule, ...], 
             if not draft.lost("endpoints", name):
                 yield Problem(f"eligibility[{i}].variable", f"no endpoint called {name!r}{did_you_mean(name, endpoints)}")
         elif not isinstance(endpoint, SymptomScale) or endpoint.screening is None:
-            yield Problem(f"eligibility[{i}].variable", f"{name!r} has no screening reading; declare screening = {{ correlation = 0.9 }} under endpoints.{name}")
+            yield Problem(
+                f"eligibility[{i}].variable", f"{name!r} has no screening reading; declare screening = {{ correlation = 0.9 }} under endpoints.{name}"
+            )
 
 
 def _strata_can_be_read(design: Design) -> Iterator[Problem]:

@@ -40,7 +40,7 @@ class LatentFactor:
 
 
 @kernel
-def _add_product(matrix, luck, out):  # type: ignore[no-untyped-def]
+def _add_product(matrix: FloatArray, luck: FloatArray, out: FloatArray) -> None:
     """out[m, p, r] += sum over k of matrix[m, k] luck[p, k, r]."""
     size, patients, replicates = out.shape
     for p in range(patients):
@@ -87,7 +87,9 @@ def _prognostic_marker(endpoint: Endpoint, markers: Mapping[str, float]) -> str 
     return endpoint.prognostic.biomarker or next(iter(markers), None)
 
 
-def _cross(pair: EndpointCorrelation, index: int, endpoints: Mapping[str, Endpoint], covariance: FloatArray, spans: Mapping[str, slice]) -> list[Problem]:
+def _cross(
+    pair: EndpointCorrelation, index: int, endpoints: Mapping[str, Endpoint], covariance: FloatArray, spans: Mapping[str, slice]
+) -> list[Problem]:
     """Fill in the covariance between two endpoints: rho times the visit correlation of the first."""
     first, second = pair.between
     weeks, other_weeks = endpoints[first].latent().weeks, endpoints[second].latent().weeks
@@ -101,7 +103,11 @@ def _cross(pair: EndpointCorrelation, index: int, endpoints: Mapping[str, Endpoi
             own = _correlation(leader.latent().covariance)
             visit = own[:, [_nearest(weeks, week) for week in other_weeks]]
     except ValueError as error:
-        return [Problem(f"correlations[{index}].between", f"the visit correlation of {first!r} {error}, where {second!r} is measured; name {second!r} first")]
+        return [
+            Problem(
+                f"correlations[{index}].between", f"the visit correlation of {first!r} {error}, where {second!r} is measured; name {second!r} first"
+            )
+        ]
     sds = [np.sqrt(np.diag(covariance[spans[name], spans[name]])) for name in pair.between]
     block = pair.rho * visit * np.outer(*sds)
     covariance[spans[first], spans[second]] = block
@@ -116,7 +122,7 @@ def _nearest(weeks: tuple[float, ...], week: float) -> int:
 
 def _correlation(covariance: FloatArray) -> FloatArray:
     sd = np.sqrt(np.diag(covariance))
-    return covariance / np.outer(sd, sd)
+    return np.asarray(covariance / np.outer(sd, sd))
 
 
 def _not_a_covariance(whole: FloatArray, rest: FloatArray, latents: Mapping[str, object], spans: Mapping[str, slice]) -> list[Problem]:

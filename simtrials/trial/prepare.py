@@ -150,15 +150,22 @@ def _check_names(trial: Trial, levels: Mapping[str, tuple[str, ...] | None], tex
             continue
         place, category = f"eligibility[{i}]", levels.get(rule.variable)
         if rule.variable not in known:
-            problems.append(Problem(f"{place}.variable", f"nothing called {rule.variable!r} is measured at screening{did_you_mean(rule.variable, known)}"))
+            problems.append(
+                Problem(f"{place}.variable", f"nothing called {rule.variable!r} is measured at screening{did_you_mean(rule.variable, known)}")
+            )
         elif rule.one_of is None and category is not None:
             problems.append(Problem(place, f"{rule.variable!r} is a category; write one_of with some of {', '.join(category)}"))
         elif rule.one_of is not None and category is None:
             problems.append(Problem(place, f"{rule.variable!r} is a number; write at_least or at_most"))
         elif rule.one_of is not None and category is not None:
-            problems += [Problem(f"{place}.one_of", f"no level {level!r}{did_you_mean(level, category)}") for level in rule.one_of if level not in category]
+            problems += [
+                Problem(f"{place}.one_of", f"no level {level!r}{did_you_mean(level, category)}") for level in rule.one_of if level not in category
+            ]
     for i, text in enumerate(trial.strata_expressions):
-        problems += [Problem(f"design.allocation.strata[{i}]", f"nothing called {name!r} is known{did_you_mean(name, known)}") for name in parse(text).names - known]
+        problems += [
+            Problem(f"design.allocation.strata[{i}]", f"nothing called {name!r} is known{did_you_mean(name, known)}")
+            for name in parse(text).names - known
+        ]
     if problems:
         raise DeclarationError(problems)
     used = {name for text in (*trial.strata_expressions, *texts) for name in parse(text).names}
@@ -243,7 +250,9 @@ def _sized_effects(
             mean = _mean_shape(effect, laboratories, enrolled, path, streams)
             if effect.size_name.startswith("mean_") and abs(mean) < 0.02:
                 place = f"endpoints.{name}.effects.{arm}.{effect.size_name}"
-                problems.append(Problem(place, f"benefit and harm nearly cancel over the enrolled (mean shape {mean:.3f}); give points or smd instead"))
+                problems.append(
+                    Problem(place, f"benefit and harm nearly cancel over the enrolled (mean shape {mean:.3f}); give points or smd instead")
+                )
                 continue
             onset = np.array([effect.onset(week, endpoint.visits[-1]) for week in endpoint.visits])
             ready.append(SizedEffect(trial.design.arms.index(arm), effect, endpoint.size(effect, mean), onset, path))

@@ -4,7 +4,6 @@ A `Cohort` is a block of trials under way. Enrolling 100 patients and then 100 m
 goes on where it stopped.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +18,9 @@ from simtrials.trial.people import People
 from simtrials.trial.prepare import PreparedTrial, SizedEffect, marker_of, stratum_codes
 
 
-def simulate(trial: PreparedTrial, streams: Streams, n_replicates: int = BLOCK_SIZE, n_patients: int | None = None, force_arm: int | None = None) -> SimulatedTrial:
+def simulate(
+    trial: PreparedTrial, streams: Streams, n_replicates: int = BLOCK_SIZE, n_patients: int | None = None, force_arm: int | None = None
+) -> SimulatedTrial:
     """A block of trials with all their patients; `force_arm` sends everybody to one arm, with the same luck."""
     cohort = Cohort(trial, streams, n_replicates, force_arm)
     cohort.enrol(n_patients or trial.trial.design.n_patients)
@@ -76,7 +77,7 @@ class Cohort:
 
 
 @kernel
-def _in_one_arm(arm, code, size, shape, out):  # type: ignore[no-untyped-def]
+def _in_one_arm(arm: ArmArray, code: int, size: float, shape: FloatArray, out: FloatArray) -> None:
     """(P, R) size times shape for patients of one arm, 0 for others; a shape of one row holds for all patients."""
     for p in range(arm.shape[0]):
         row = p if shape.shape[0] > 1 else 0
@@ -134,7 +135,7 @@ def _appended(first: People, second: People) -> People:
 
 
 @kernel
-def _places(reason, start, n_more):  # type: ignore[no-untyped-def]
+def _places(reason: AnyArray, start: int, n_more: int) -> AnyArray:
     """(n_more, R) positions of the candidates (C, R) who are the start-th to the (start + n_more)-th to pass."""
     replicates = reason.shape[1]
     place = np.empty((n_more, replicates), dtype=np.int64)
@@ -150,7 +151,7 @@ def _places(reason, start, n_more):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _funnel(reason, n_patients, n_rules):  # type: ignore[no-untyped-def]
+def _funnel(reason: AnyArray, n_patients: int, n_rules: int) -> AnyArray:
     """(n_rules + 1, R) candidates by reason, up to the one who fills the sample; row 0 are the enrolled."""
     replicates = reason.shape[1]
     counts = np.zeros((n_rules + 1, replicates), dtype=np.int64)
@@ -192,8 +193,15 @@ def _joined_columns(columns: list[Column]) -> Column:
 
 
 def _joined_measurements(parts: list[Measurements]) -> Measurements:
-    optional = {
-        field: None if getattr(parts[0], field) is None else _joined([getattr(part, field) for part in parts]) for field in ("baseline", "screening")
-    }
-    value, observed = _joined([part.value for part in parts]), _joined([part.observed for part in parts])
-    return replace(parts[0], value=value, observed=observed, **optional)
+    return replace(
+        parts[0],
+        value=_joined([part.value for part in parts]),
+        observed=_joined([part.observed for part in parts]),
+        baseline=_joined_readings([part.baseline for part in parts]),
+        screening=_joined_readings([part.screening for part in parts]),
+    )
+
+
+def _joined_readings(readings: list[FloatArray | None]) -> FloatArray | None:
+    known = [reading for reading in readings if reading is not None]
+    return _joined(known) if known else None

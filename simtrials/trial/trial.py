@@ -28,7 +28,9 @@ class EndpointCorrelation(Component):
 class Trial(Component):
     """Who, measured how, enrolled by which rules, in which design, with which endpoints."""
 
-    population: Annotated[Population, POPULATIONS] | None = Field(default=None, description="who could be enrolled; without it patients have no covariates")
+    population: Annotated[Population, POPULATIONS] | None = Field(
+        default=None, description="who could be enrolled; without it patients have no covariates"
+    )
     assays: dict[str, Annotated[Assay, ASSAYS]] = Field(default_factory=dict, description="biomarkers that are measured, by name")
     eligibility: Many[Annotated[EligibilityRule, RULES]] = Field(default=(), description="rules in the order in which they are applied")
     design: Annotated[Design, DESIGNS] = Field(description="arms, sample size, allocation")

@@ -38,7 +38,7 @@ def test_a_coefficient_is_that_of_glm(data, tested):
 
 @pytest.mark.parametrize(("data", "tested"), [(data, tested) for data in SIZES for tested in range(SIZES[data])])
 def test_firths_fit_is_that_of_brglm2_and_its_likelihood_ratio_that_of_logistf(data, tested):
-    """The standard error is not that of logistf, which takes it from the information of data augmented by the penalty."""
+    """The standard error is not that of logistf, which from 1.24.1 on takes it from the data augmented by the penalty (its manual)."""
     found = logistic_regression(*model(data), tested, "likelihood_ratio", "firth")
     expected = VALUES[data, "firth", tested]
     assert_allclose(found.estimate[0], expected["estimate"], rtol=0, atol=LENGTH * expected["std_error"])

@@ -24,7 +24,9 @@ def model(data):
     return outcome, arm, [*covariates, covariates[0] * arm] if data.endswith("_interaction") else covariates
 
 
-@pytest.mark.parametrize(("data", "tested"), [(data, tested) for data, n in [("tooth", 2), ("tooth_interaction", 3), ("cars", 4)] for tested in range(n)])
+@pytest.mark.parametrize(
+    ("data", "tested"), [(data, tested) for data, n in [("tooth", 2), ("tooth_interaction", 3), ("cars", 4)] for tested in range(n)]
+)
 def test_a_coefficient_is_that_of_lm(data, tested):
     outcome, arm, covariates = model(data)
     found = least_squares(outcome, arm, 1, covariates, tested)

@@ -17,7 +17,9 @@ class Ancova(Analysis):
 
     needs_binary = False
     kind: Literal["ancova"] = "ancova"
-    covariates: Many[str] = Field(default=("baseline",), description="'baseline', or expressions over measured columns such as 'ln(crp)', 'sex', 'crp >= 3'")
+    covariates: Many[str] = Field(
+        default=("baseline",), description="'baseline', or expressions over measured columns such as 'ln(crp)', 'sex', 'crp >= 3'"
+    )
 
     @property
     def scale_of_effect(self) -> EffectScale:

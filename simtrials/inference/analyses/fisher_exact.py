@@ -40,6 +40,4 @@ class FisherExact(Analysis):
         lower, upper = (limits.lower, limits.upper) if view.sign > 0 else (-limits.upper, -limits.lower)
         p_value = tested.mid_p_value if self.mid_p else tested.p_value
         none = np.full(estimate.shape, np.nan)
-        return Estimates(
-            view.sign * estimate, std_error, none, none, tested.status, "risk_difference", lower=lower, upper=upper, p_value=p_value
-        )
+        return Estimates(view.sign * estimate, std_error, none, none, tested.status, "risk_difference", lower=lower, upper=upper, p_value=p_value)

@@ -19,7 +19,9 @@ class Logistic(Analysis):
     kind: Literal["logistic"] = "logistic"
     covariates: Many[str] = Field(default=(), description="'baseline', or expressions over measured columns such as 'ln(crp)', 'sex', 'crp >= 3'")
     test: Literal["wald", "likelihood_ratio"] = Field(default="wald", description="test; the interval is always Wald's")
-    penalty: Literal["none", "firth"] = Field(default="none", description="firth: penalised likelihood, which has an estimate also when data separate")
+    penalty: Literal["none", "firth"] = Field(
+        default="none", description="firth: penalised likelihood, which has an estimate also when data separate"
+    )
 
     @property
     def scale_of_effect(self) -> EffectScale:

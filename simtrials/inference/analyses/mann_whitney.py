@@ -45,5 +45,12 @@ class MannWhitney(Analysis):
         statistic = view.sign * found.wilcoxon_z
         infinite = np.full(estimate.shape, np.inf)
         return Estimates(
-            estimate, found.placement_std_error, statistic, infinite, found.status, "probability_index", lower=estimate - margin, upper=estimate + margin
+            estimate,
+            found.placement_std_error,
+            statistic,
+            infinite,
+            found.status,
+            "probability_index",
+            lower=estimate - margin,
+            upper=estimate + margin,
         )

@@ -76,14 +76,18 @@ class OpenBlocks(AllocationState):
     def assign(self, streams: Streams, stratum: AnyArray) -> ArmArray:
         luck = patient_major(uniforms(streams["allocation"], (stratum.shape[0], stratum.shape[1])))
         if self.n_strata == 1:
-            arm = _assign_two(luck, self.left[0], self.full) if self.full.size == 2 else _assign_in_strata(luck, np.zeros(luck.shape, np.int16), self.left, self.full)
+            arm = (
+                _assign_two(luck, self.left[0], self.full)
+                if self.full.size == 2
+                else _assign_in_strata(luck, np.zeros(luck.shape, np.int16), self.left, self.full)
+            )
         else:
             arm = _assign_in_strata(luck, patient_major(stratum), self.left, self.full)
         return replicate_major(arm)
 
 
 @kernel
-def _assign_two(luck, left, full):  # type: ignore[no-untyped-def]
+def _assign_two(luck: FloatArray, left: FloatArray, full: FloatArray) -> ArmArray:
     """(P, R) arms of a trial with two arms and one stratum, without a branch in the innermost loop; `left` (2, R) is used up in place."""
     patients, replicates = luck.shape
     arm = np.empty((patients, replicates), dtype=np.int8)
@@ -100,7 +104,7 @@ def _assign_two(luck, left, full):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _assign_in_strata(luck, stratum, left, full):  # type: ignore[no-untyped-def]
+def _assign_in_strata(luck: FloatArray, stratum: AnyArray, left: FloatArray, full: FloatArray) -> ArmArray:
     """(P, R) arms; `left` (S, A, R) is used up in place."""
     patients, replicates = luck.shape
     arms = full.size

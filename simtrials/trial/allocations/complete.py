@@ -30,5 +30,5 @@ class Coins(AllocationState):
         luck = uniforms(streams["allocation"], (stratum.shape[0], stratum.shape[1]))
         arm = np.zeros(luck.T.shape, dtype=np.int8)
         for cut in self.cuts:
-            arm += luck.T >= cut
+            arm += cut <= luck.T
         return arm.T

@@ -37,7 +37,9 @@ class Serial(Assay):
     fast_weeks: PositiveWeeks = Field(default=1.5, description="weeks after which two fast deviations correlate 1/e")
     limit_of_detection: NonNegative = Field(default=0.0, description="below it only 'below the limit' is known, stored as limit / sqrt(2)")
     resolution: NonNegative = Field(default=0.0, description="step of the reported values; 0 reports every digit")
-    cut_applies_to: Literal["reported", "unrounded"] = Field(default="reported", description="whether eligibility looks at reported or unrounded values")
+    cut_applies_to: Literal["reported", "unrounded"] = Field(
+        default="reported", description="whether eligibility looks at reported or unrounded values"
+    )
     spike_probability: Probability = Field(default=0.0, description="probability that a sample falls into an acute-phase reaction")
     spike_fold: Annotated[float, Within(1)] = Field(default=10.0, description="factor by which an acute-phase reaction raises the sample")
     samples: Annotated[int, Within(1, 6)] = Field(default=1, description="number of screening samples")
@@ -64,7 +66,11 @@ class Serial(Assay):
     def prepare(self, name: str, candidates: Candidates, streams: Streams) -> Laboratory:
         levels, field = candidates.levels, "usual" if self.usual else "observed"
         if self.column not in levels or levels[self.column] is not None:
-            what = f"no column called {self.column!r}{did_you_mean(self.column, levels)}" if self.column not in levels else f"{self.column!r} is a category"
+            what = (
+                f"no column called {self.column!r}{did_you_mean(self.column, levels)}"
+                if self.column not in levels
+                else f"{self.column!r} is a category"
+            )
             raise DeclarationError([Problem(f"assays.{name}.{field}", what)])
         mean, sd = candidates.moments(self.column, _log, streams)
         if not np.isfinite(mean):
@@ -164,7 +170,7 @@ def steps_per_unit(step: float) -> float:
 
 
 @kernel
-def _measure(ln_usual, deviation, sd, limit, step, per_unit):  # type: ignore[no-untyped-def]
+def _measure(ln_usual: FloatArray, deviation: FloatArray, sd: float, limit: float, step: float, per_unit: float) -> FloatArray:
     """(P, R) readings: exp(ln usual + deviation), censored at the limit of detection, rounded to the step."""
     out = np.empty(ln_usual.shape)
     below = limit / np.sqrt(2.0)

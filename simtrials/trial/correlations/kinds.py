@@ -18,7 +18,9 @@ class Unstructured(VisitCorrelation):
     kind: Literal["unstructured"] = "unstructured"
     values: Many[Many[Finite]] = Field(description="correlation matrix, one row per visit in the order of weeks")
     includes_baseline: bool = Field(default=True, description="true: the first row is the baseline")
-    with_baseline: Many[Correlation] | None = Field(default=None, description="correlation of each visit with baseline, when the matrix leaves it out")
+    with_baseline: Many[Correlation] | None = Field(
+        default=None, description="correlation of each visit with baseline, when the matrix leaves it out"
+    )
 
     @model_validator(mode="after")
     def _says_baseline(self) -> Self:
@@ -53,7 +55,7 @@ class AutoRegressive(VisitCorrelation):
         apart = np.abs(np.subtract.outer(np.array(weeks), np.array(other_weeks)))
         if self.per_week <= 0 and (apart > 0).any():
             raise ValueError(f"per_week must be greater than 0, got {self.per_week:g}; write a small number for nearly none")
-        return np.power(self.per_week, apart)
+        return np.asarray(np.power(self.per_week, apart))
 
 
 @CORRELATIONS.register
@@ -72,7 +74,7 @@ class Toeplitz(VisitCorrelation):
         why = not_a_correlation(matrix, [week_name(week) for week in weeks])
         if why:
             raise ValueError(why)
-        return matrix
+        return np.asarray(matrix)
 
 
 @CORRELATIONS.register

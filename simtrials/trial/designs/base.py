@@ -15,7 +15,9 @@ class Design(Component):
     kind: str
     arms: Many[str] = Field(default=("control", "active"), description="names of the arms, control first")
     n_patients: Annotated[Count, Within(2, 1_000_000)] = Field(description="patients randomised, all arms together")
-    allocation_ratio: Many[Annotated[Count, Within(high=20)]] | None = Field(default=None, description="whole numbers, one per arm; default: equal arms")
+    allocation_ratio: Many[Annotated[Count, Within(high=20)]] | None = Field(
+        default=None, description="whole numbers, one per arm; default: equal arms"
+    )
     allocation: Annotated[Allocation, ALLOCATIONS] = Field(description="how arms are allocated")
     weeks: PositiveWeeks | None = Field(default=None, description="weeks of treatment; no visit may lie after; default: the last visit")
 

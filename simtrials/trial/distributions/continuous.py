@@ -1,5 +1,6 @@
 """Distributions of a number."""
 
+import itertools
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -21,7 +22,7 @@ def exactly_one(model: Distribution, *choices: tuple[str, ...]) -> None:
 
 
 def rising(values: tuple[float, ...] | None, name: str) -> None:
-    if values is not None and any(b <= a for a, b in zip(values, values[1:], strict=False)):
+    if values is not None and any(b <= a for a, b in itertools.pairwise(values)):
         raise fault(f"{name} must rise, got {list(values)}")
 
 
@@ -118,6 +119,7 @@ class Truncated(Distribution):
     def from_normal(self, z: FloatArray) -> FloatArray:
         low, high = self._shares()
         value = self.of.from_normal(ndtri(low + (high - low) * ndtr(z)))
+        assert isinstance(value, np.ndarray)
         return np.clip(value, self.minimum, self.maximum)
 
 
@@ -176,7 +178,7 @@ class Quantiles(Distribution):
         if len(self.probabilities) != len(self.values) or len(self.values) < 2:
             raise fault(f"needs as many values as probabilities, at least two, got {len(self.values)} and {len(self.probabilities)}")
         rising(self.probabilities, "probabilities")
-        if any(b < a for a, b in zip(self.values, self.values[1:], strict=False)):
+        if any(b < a for a, b in itertools.pairwise(self.values)):
             raise fault(f"values must not fall, got {list(self.values)}")
         if self.log and self.values[0] <= 0:
             raise fault("values must be greater than 0 on the log scale")
@@ -189,5 +191,5 @@ class Quantiles(Distribution):
         first = (heights[1] - heights[0]) / (knots[1] - knots[0])
         last = (heights[-1] - heights[-2]) / (knots[-1] - knots[-2])
         line = inside + first * np.minimum(z - knots[0], 0.0) + last * np.maximum(z - knots[-1], 0.0)
-        value = np.exp(line) if self.log else line
+        value = np.asarray(np.exp(line) if self.log else line)
         return value if self.minimum is None and self.maximum is None else np.clip(value, self.minimum, self.maximum)

@@ -43,7 +43,7 @@ class Categorical(Distribution):
 
     def from_normal(self, z: FloatArray) -> Category:
         cuts = ndtri(np.clip(np.cumsum(list(self.shares.values()))[:-1], 0, 1))
-        codes = np.zeros(z.shape, dtype=np.int8, order="A") if z.flags.c_contiguous else np.zeros(z.T.shape, dtype=np.int8).T
+        codes = np.zeros_like(z, dtype=np.int8)
         for cut in cuts:
             codes += z >= cut
         return Category(codes, self.levels)

@@ -18,7 +18,9 @@ class Effect(Component):
     """Declares the benefit of one arm over control. Give its size in exactly one way."""
 
     kind: str
-    points: Finite | None = Field(default=None, description="benefit in points where the shape is 1 (at the asymptote of its onset unless at_week is given)")
+    points: Finite | None = Field(
+        default=None, description="benefit in points where the shape is 1 (at the asymptote of its onset unless at_week is given)"
+    )
     mean_points: Finite | None = Field(default=None, description="mean benefit in points over the enrolled, at at_week")
     smd: Finite | None = Field(default=None, description="benefit in SDs where the shape is 1 (at the asymptote unless at_week is given)")
     mean_smd: Finite | None = Field(default=None, description="mean benefit in SDs over the enrolled, at at_week")

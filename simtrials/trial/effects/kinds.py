@@ -79,7 +79,7 @@ class Crossover(Effect):
         return self
 
     def shape(self, biomarker: FloatArray, luck: FloatArray | None) -> FloatArray:
-        return np.clip(np.log(biomarker / self.zero_at) / np.log(self.full_at / self.zero_at), -self.largest_harm, 1.0)
+        return np.asarray(np.clip(np.log(biomarker / self.zero_at) / np.log(self.full_at / self.zero_at), -self.largest_harm, 1.0))
 
 
 @EFFECTS.register

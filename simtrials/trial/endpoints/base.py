@@ -1,6 +1,6 @@
 """What every endpoint offers: latent normals that can be correlated with those of other endpoints, and values measured from them."""
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -43,9 +43,9 @@ class Course(ABC):
         """(R, P) luck of the baseline reading given what was read at screening, made from fresh `luck`; None without a screening reading."""
         return None
 
+    @abstractmethod
     def measure(self, deviation: FloatArray, arm: ArmArray, benefit: "Benefit", people: People) -> Measurements:
         """Values from the latent deviations (M, P, R), all patients followed to the end."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

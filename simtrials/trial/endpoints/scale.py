@@ -4,6 +4,7 @@ Declared on the latent scale (before rounding and bounds) among the enrolled; ch
 whole numbers, so their powers are consistent with each other.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -12,7 +13,7 @@ from pydantic import Field, model_validator
 from scipy.optimize import root
 from scipy.special import ndtr
 
-from simtrials.core.arrays import ArmArray, FloatArray, patient_major
+from simtrials.core.arrays import ArmArray, BoolArray, FloatArray, patient_major
 from simtrials.core.check import Component, Finite, Many, NonNegative, OpenProbability, Positive, PositiveWeeks, fault
 from simtrials.core.data import Improves, Measurements, Scale
 from simtrials.core.errors import DeclarationError, Problem, did_you_mean
@@ -31,7 +32,9 @@ class OwnScale(Component):
     name: str = Field(description="name of the scale")
     minimum: Finite = Field(description="lowest possible score, points")
     maximum: Finite = Field(description="highest possible score, points")
-    remission_cut: Finite | None = Field(default=None, description="remission is a score at or below it (at or above it for a scale that rises), points")
+    remission_cut: Finite | None = Field(
+        default=None, description="remission is a score at or below it (at or above it for a scale that rises), points"
+    )
     improves: Improves = Field(default="down", description="direction that is better for the patient")
     domain: str = Field(default="severity", description="what it measures, in a word")
 
@@ -99,15 +102,17 @@ class SymptomScale(Endpoint):
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         if isinstance(self.scale, str) and self.scale not in SCALES:
-            raise fault(f"no scale called {self.scale!r} is known{did_you_mean(self.scale, SCALES)} (or describe it: scale = {{ name = ..., minimum = ..., ... }})")
-        if not self.weeks or any(b <= a for a, b in zip(self.weeks, self.weeks[1:], strict=False)):
+            raise fault(f"no scale called {self.scale!r} is known{did_you_mean(self.scale, SCALES)} (or describe it in a table)")
+        if not self.weeks or any(b <= a for a, b in itertools.pairwise(self.weeks)):
             raise fault(f"weeks must be rising, got {list(self.weeks)}")
         sds = self.control_course.score_sd
         if isinstance(sds, tuple) and len(sds) != len(self.weeks):
             raise fault(f"control_course.score_sd must have one value per visit ({len(self.weeks)}), got {len(sds)}")
         scale = self.symptom_scale
         if not scale.minimum <= self.baseline.mean <= scale.maximum:
-            raise fault(f"baseline.mean must be in the range of {scale.name}, {scale.minimum:g} to {scale.maximum:g} points, got {self.baseline.mean:g}")
+            raise fault(
+                f"baseline.mean must be in the range of {scale.name}, {scale.minimum:g} to {scale.maximum:g} points, got {self.baseline.mean:g}"
+            )
         end = self.baseline.mean + self.control_course.change
         if not scale.minimum <= end <= scale.maximum:
             raise fault(f"control_course.change leads to a mean of {end:g} points, outside {scale.name} ({scale.minimum:g} to {scale.maximum:g})")
@@ -196,7 +201,7 @@ class SymptomScale(Endpoint):
 
     def _screening(self, name: str, correlation: float, profile: Profile) -> "Reading":
         scale = self.symptom_scale
-        admitted = profile.admitted.get(name, lambda score: np.ones(score.shape, dtype=bool))
+        admitted = profile.admitted.get(name, _anyone)
         scores = np.arange(scale.minimum, scale.maximum + 1)
         keep = scores[admitted(scores)]
         declared = (self.baseline.mean, self.baseline.sd)
@@ -230,7 +235,11 @@ def _enrolled_moments(mean: float, sd: float, correlation: float, keep: FloatArr
 
 
 def _density(z: FloatArray) -> FloatArray:
-    return np.exp(-0.5 * np.square(z)) / np.sqrt(2 * np.pi)
+    return np.asarray(np.exp(-0.5 * np.square(z)) / np.sqrt(2 * np.pi))
+
+
+def _anyone(score: FloatArray) -> BoolArray:
+    return np.ones(score.shape, dtype=np.bool_)
 
 
 def _screened_from_enrolled(mean: float, sd: float, correlation: float, keep: FloatArray, scale: Scale, name: str) -> tuple[float, float]:
@@ -281,7 +290,7 @@ class ScaleCourse(Course):
             return None
         r = self.reading
         latent = r.mean + r.sd * (r.correlation * people.luck[f"{self.name}.screening"] + np.sqrt(1 - r.correlation**2) * luck)
-        return (latent - r.declared_mean) / r.declared_sd
+        return np.asarray((latent - r.declared_mean) / r.declared_sd)
 
     def measure(self, deviation: FloatArray, arm: ArmArray, benefit: Benefit, people: People) -> Measurements:
         scale = self.scale
@@ -297,7 +306,16 @@ class ScaleCourse(Course):
 
 
 @kernel
-def _scores(deviation, means, size, onset, prognosis, loading, minimum, maximum):  # type: ignore[no-untyped-def]
+def _scores(
+    deviation: FloatArray,
+    means: FloatArray,
+    size: FloatArray,
+    onset: FloatArray,
+    prognosis: FloatArray,
+    loading: FloatArray,
+    minimum: float,
+    maximum: float,
+) -> FloatArray:
     """(V, P, R) whole-number scores: mean + deviation + effect + prognosis, rounded and kept within the scale."""
     visits, patients, replicates = deviation.shape
     out = np.empty(deviation.shape)

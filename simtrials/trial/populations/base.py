@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -57,4 +58,8 @@ POPULATIONS = Registry("populations", "population", Population)
 
 def providers_of(candidates: Candidates) -> dict[str, Callable[[People], Column]]:
     """A provider for each column of the population."""
-    return {name: (lambda people, name=name: candidates.column(people.luck, name)) for name in candidates.levels}
+    return {name: partial(_column, candidates, name) for name in candidates.levels}
+
+
+def _column(candidates: Candidates, name: str, people: People) -> Column:
+    return candidates.column(people.luck, name)

@@ -41,7 +41,9 @@ class CrpRegression(Population):
         for field in ("bmi", "age", "sex"):
             name = getattr(self, field)
             if name not in people.levels:
-                raise DeclarationError([Problem(f"population.{field}", f"the base population has no column {name!r}{did_you_mean(name, people.levels)}")])
+                raise DeclarationError(
+                    [Problem(f"population.{field}", f"the base population has no column {name!r}{did_you_mean(name, people.levels)}")]
+                )
         if "female" not in (people.levels[self.sex] or ()):
             raise DeclarationError([Problem("population.sex", f"{self.sex!r} must be a category with a level 'female'")])
         return Regressed(self, people)

@@ -63,7 +63,7 @@ class Resampled(Population):
             except ExpressionError as error:
                 raise _problem("where", str(error)) from None
         passed = int(keep.sum())
-        needed = used & columns.keys() | ({self.weights} if self.weights in columns else set())
+        needed = (used | {self.weights or ""}) & columns.keys()
         notes = [f"{passed:,} of {table.n_rows:,} rows of {table.name} pass the filter"] if self.where else []
         for name in sorted(needed):
             lacking = int((keep & missing(columns[name])).sum())
@@ -82,7 +82,7 @@ class Resampled(Population):
         weight = columns[self.weights]
         if isinstance(weight, Category) or np.nanmin(weight) < 0:
             raise _problem("weights", f"{self.weights!r} must hold numbers of at least 0")
-        return weight
+        return np.asarray(weight)
 
     def _jitter(self, rows: Mapping[str, Column], weight: FloatArray) -> dict[str, "Jitter"]:
         jitters: dict[str, Jitter] = {}
@@ -112,7 +112,7 @@ class Jitter:
     def apply(self, values: FloatArray, luck: FloatArray) -> FloatArray:
         scale = np.log(values) if self.log else values
         smooth = self.mean + (scale - self.mean + self.bandwidth * self.sd * luck) / np.sqrt(1 + self.bandwidth**2)
-        return np.exp(smooth) if self.log else smooth
+        return np.asarray(np.exp(smooth) if self.log else smooth)
 
 
 @dataclass(slots=True)
@@ -168,7 +168,7 @@ class Rows(Candidates):
 
 
 @kernel
-def _rows(place, cumulative, guide):  # type: ignore[no-untyped-def]
+def _rows(place: FloatArray, cumulative: FloatArray, guide: AnyArray) -> AnyArray:
     """(P, R) first row whose cumulative probability exceeds `place`, looked for near where the guide table points."""
     rows = np.empty(place.shape, dtype=np.int32)
     steps = guide.size

@@ -1,0 +1,33 @@
+"""Colors, sizes, fonts and useful digits of every face: terminal, report, figures.
+
+The colors were checked in gray print and for protan, deutan and tritan vision. Color never carries meaning alone.
+"""
+
+INK, SECONDARY, RULE, BAND = "#1B1F24", "#57606A", "#D0D7DE", "#EEF1F4"
+"""All text is ink or secondary, never colored."""
+
+CONTROL, ACCENT, THIRD = "#87909A", "#00594F", "#C2570C"
+ARM_COLORS = (CONTROL, ACCENT, THIRD, INK)
+ARM_MARKERS = ("o", "s", "^", "D")
+"""Control is a hollow circle, the active arm a square, further arms a triangle and a diamond."""
+
+PALE_ACCENT, ZONE, SCREENED_OUT = "#8DB8B0", "#DCEBE8", "#D9DEE4"
+"""Fills only."""
+
+CAUTION_TEXT, CAUTION_FILL, WHITE = "#8A4B00", "#FFF4E0", "#FFFFFF"
+
+FONT = "DejaVu Sans"
+TEXT_PT, TICK_PT, NOTE_PT, SMALLEST_PT, TITLE_PT = 8.0, 7.5, 7.0, 6.5, 9.0
+AXIS_PT, DATA_PT, MARKER_PT = 0.8, 1.6, 4.5
+WIDE_MM = 174.0
+"""Width of a figure: two columns of a journal."""
+LINE_SPACING = 1.28
+
+SVG_SALT = "simtrials"
+PNG_DPI = 300
+
+PERCENT_DIGITS, POINT_DIGITS, RATIO_DIGITS = 1, 1, 2
+"""Decimals that are useful at most: percent; points; SMD, g and ratios."""
+MANY_FAILED = 0.05
+"""Share of replicates without an estimate above which a caution precedes the answer."""
+TERMINAL_COLUMNS = 80

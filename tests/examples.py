@@ -1,0 +1,150 @@
+"""One instance of every kind, and small scenarios made of them; contract tests run over these lists."""
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from simtrials.core.data import Measurements, Scale, TrialData
+from simtrials.core.expressions import Category
+from simtrials.core.registry import Registry
+from simtrials.engine.files import read_table, scenario_from
+from simtrials.engine.scenario import Scenario
+
+SYMPTOMS: dict[str, Any] = {
+    "kind": "scale",
+    "scale": "MADRS",
+    "weeks": [2, 4, 8],
+    "baseline": {"mean": 29.0, "sd": 5.0},
+    "control_course": {"change": -10.0, "at_week": 8, "time_constant": 3.7, "score_sd": 8.5},
+    "correlation": {"kind": "ar1", "per_week": 0.9},
+}
+PEOPLE: dict[str, Any] = {
+    "kind": "gaussian_copula",
+    "covariates": {
+        "crp_mg_l": {"kind": "lognormal", "mean_log": 0.8, "sd_log": 1.17},
+        "age_years": {"kind": "truncated", "of": {"kind": "normal", "mean": 42.0, "sd": 14.0}, "minimum": 18.0, "maximum": 65.0},
+        "bmi_kg_m2": {"kind": "gamma", "mean": 30.7, "sd": 8.3},
+        "sex": {"kind": "categorical", "shares": {"female": 0.62, "male": 0.38}},
+    },
+    "correlation": [[1.0, 0.05, 0.5, -0.1], [0.05, 1.0, 0.1, 0.0], [0.5, 0.1, 1.0, -0.05], [-0.1, 0.0, -0.05, 1.0]],
+}
+
+EXAMPLES: dict[str, list[dict[str, Any]]] = {
+    "populations": [
+        {"kind": "resampled", "data": "nhanes_2017_2018", "where": "phq9_total >= 10", "weights": "survey_weight"},
+        PEOPLE,
+        {"kind": "crp_regression", "base": PEOPLE, "column": "crp_from_bmi"},
+    ],
+    "distributions": [
+        {"kind": "normal", "mean": 3.0, "sd": 2.0},
+        {"kind": "lognormal", "median": 2.05, "iqr": [1.02, 4.64]},
+        {"kind": "truncated", "of": {"kind": "normal", "mean": 0.0, "sd": 1.0}, "minimum": -1.0},
+        {"kind": "gamma", "mean": 4.0, "sd": 2.0},
+        {"kind": "beta", "mean": 0.3, "sd": 0.1},
+        {"kind": "quantiles", "probabilities": [0.25, 0.5, 0.75], "values": [1.02, 2.05, 4.64], "log": True},
+        {"kind": "bernoulli", "probability": 0.3},
+        {"kind": "categorical", "shares": {"a": 0.2, "b": 0.5, "c": 0.3}},
+    ],
+    "assays": [{"kind": "serial", "observed": "crp_mg_l", "limit_of_detection": 0.15, "resolution": 0.1, "samples": 2, "rule": "mean"}],
+    "eligibility": [
+        {"kind": "limits", "variable": "crp", "at_least": 2.0, "at_most": 10.0},
+        {"kind": "other_reasons", "failure_probability": 0.3},
+    ],
+    "allocations": [
+        {"kind": "complete"},
+        {"kind": "blocks", "block_size": 4},
+        {"kind": "stratified_blocks", "strata": ["sex", "crp >= 3"], "block_size": 6},
+    ],
+    "correlations": [
+        {"kind": "unstructured", "values": [[1.0, 0.5, 0.4, 0.3], [0.5, 1.0, 0.6, 0.5], [0.4, 0.6, 1.0, 0.7], [0.3, 0.5, 0.7, 1.0]]},
+        {"kind": "ar1", "per_week": 0.9},
+        {"kind": "toeplitz", "values": [0.7, 0.5, 0.4]},
+        {"kind": "compound_symmetry", "rho": 0.5},
+    ],
+    "effects": [
+        {"kind": "constant", "points": 3.0},
+        {"kind": "threshold", "cut": 2.0, "mean_smd": 0.35, "smd_sd": "change"},
+        {"kind": "log_linear", "points": 1.5, "zero_at": 1.0},
+        {"kind": "emax", "smd": 0.8, "smd_sd": "score", "half_at": 3.0, "time_constant": 4.0},
+        {"kind": "crossover", "points": 4.0, "zero_at": 5.0, "full_at": 10.0, "largest_harm": 0.5},
+        {"kind": "responder_mixture", "points": 8.0, "cut": 2.0, "fraction": 0.4},
+    ],
+    "endpoints": [
+        SYMPTOMS,
+        {"kind": "continuous", "mean": 10.0, "sd": 3.0, "baseline": {"mean": 12.0, "sd": 3.0, "correlation": 0.5}, "better": "down"},
+        {"kind": "binary", "control_risk": 0.3, "event_is": "good"},
+        {"kind": "adverse_event", "control_risk": 0.1, "arm_risk": {"active": 0.2}, "risk_weeks": 8.0, "exposure_weeks": 12.0},
+    ],
+    "designs": [{"kind": "fixed", "n_patients": 60, "allocation": {"kind": "blocks", "block_size": 4}}],
+    "analyses": [
+        {"kind": "t_test", "endpoint": "symptoms"},
+        {"kind": "t_test", "endpoint": "symptoms", "variance": "welch"},
+        {"kind": "ancova", "endpoint": "symptoms", "covariates": ["baseline", "ln(crp)", "sex"]},
+        {"kind": "mann_whitney", "endpoint": "symptoms"},
+        {"kind": "risk_difference", "endpoint": "symptoms", "outcome": "response"},
+        {"kind": "risk_difference", "endpoint": "symptoms", "outcome": "response", "test": "wald", "interval": "newcombe"},
+        {"kind": "risk_ratio", "endpoint": "symptoms", "outcome": "response"},
+        {"kind": "risk_ratio", "endpoint": "symptoms", "outcome": "response", "test": "score"},
+        {"kind": "odds_ratio", "endpoint": "symptoms", "outcome": "remission", "correction": 0.5},
+        {"kind": "fisher_exact", "endpoint": "symptoms", "outcome": "remission"},
+        {"kind": "logistic", "endpoint": "symptoms", "outcome": "response", "covariates": ["baseline"]},
+        {"kind": "logistic", "endpoint": "symptoms", "outcome": "response", "test": "likelihood_ratio"},
+        {"kind": "interaction", "endpoint": "symptoms", "modifier": "ln(crp)", "covariates": ["baseline"]},
+        {"kind": "interaction", "endpoint": "symptoms", "outcome": "response", "modifier": "crp >= 3", "model": "logistic"},
+    ],
+}
+
+
+def kind_of(declared: dict[str, Any]) -> str:
+    """A readable test id."""
+    extra = [str(declared[key]) for key in ("variance", "outcome", "test", "model") if key in declared]
+    return "-".join([declared["kind"], *extra])
+
+
+def component(slot: str, declared: dict[str, Any]) -> Any:
+    """The instance that a table declares."""
+    kind = declared.get("kind", Registry.slots[slot].default)
+    return Registry.slots[slot][kind].model_validate(declared)
+
+
+def scenario_tables(**changes: Any) -> dict[str, Any]:
+    """A small scenario with a biomarker, a rule, strata and a symptom scale, as plain tables; `changes` replace top-level tables."""
+    tables: dict[str, Any] = {
+        "name": "small",
+        "seed": 7,
+        "n_replicates": 512,
+        "population": PEOPLE,
+        "assays": {"crp": {"kind": "serial", "observed": "crp_mg_l", "limit_of_detection": 0.15, "resolution": 0.1}},
+        "eligibility": [{"variable": "crp", "at_least": 2.0, "at_most": 10.0}],
+        "design": {"kind": "fixed", "n_patients": 40, "allocation": {"kind": "stratified_blocks", "strata": ["sex", "crp >= 3"], "block_size": 4}},
+        "endpoints": {"symptoms": SYMPTOMS | {"effects": {"active": {"kind": "threshold", "cut": 2.0, "mean_smd": 0.5, "smd_sd": "change"}}}},
+        "analyses": {"severity": {"kind": "ancova", "endpoint": "symptoms"}},
+    }
+    return copy.deepcopy(tables | changes)
+
+
+def scenario(**changes: Any) -> Scenario:
+    """The same, read."""
+    return scenario_from(scenario_tables(**changes))
+
+
+def tables() -> dict[str, Any]:
+    """The shipped data set, as the engine hands it to a population."""
+    return {"nhanes_2017_2018": read_table("nhanes_2017_2018")}
+
+
+def trial_data(n_replicates: int = 5, n_patients: int = 40, seed: int = 3, ties: bool = True) -> TrialData:
+    """Made-up data with a symptom scale, CRP and sex, patients slow in memory as the simulator has them."""
+    rng = np.random.default_rng(seed)
+    shape = (n_patients, n_replicates)
+    baseline = np.clip(np.rint(rng.normal(29, 5, shape)), 0, 60)
+    arm = (rng.permuted(np.tile(np.arange(n_patients) % 2, (n_replicates, 1)), axis=1).T).astype(np.int8)
+    score = np.clip(np.rint(0.5 * baseline + rng.normal(5, 7, shape) - 3.0 * arm), 0, 60)
+    columns = {
+        "crp": np.round(np.exp(rng.normal(1.2, 0.6, shape)), 1).T,
+        "sex": Category(rng.integers(0, 2, shape).astype(np.int8).T, ("female", "male")),
+    }
+    scale = Scale("MADRS", 0, 60, 10)
+    measured = Measurements((8.0,), score.T[:, :, np.newaxis], np.ones((n_replicates, n_patients, 1), dtype=bool), baseline.T, None, scale, "down")
+    return TrialData(("placebo", "active"), arm.T, np.zeros((n_replicates, n_patients), dtype=np.int16), columns, {"symptoms": measured})
