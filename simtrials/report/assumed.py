@@ -7,7 +7,7 @@ import numpy as np
 
 from simtrials.engine.scenario import Scenario
 from simtrials.report.look import RATIO_DIGITS
-from simtrials.report.names import digits_of, scales_of, spoken, spoken_endpoint
+from simtrials.report.names import digits_of, scales_of, spoken_assay, spoken_endpoint
 from simtrials.report.numbers import fixed, percent, plain
 from simtrials.trial.effects import Effect
 from simtrials.trial.endpoints import AdverseEvent, Binary, Continuous, Endpoint, SymptomScale
@@ -39,7 +39,7 @@ def size_in_words(scenario: Scenario, portrait: Portrait, endpoint: str, arm: st
     benefit = mean_benefit(portrait, endpoint, arm)
     if isinstance(declared, Binary):
         return _risk_in_words(declared, declared.effects[arm], benefit)
-    return f"{fixed(benefit, digits_of(declared))} {declared.unit}"
+    return f"{fixed(abs(benefit), digits_of(declared))} {declared.unit}{' of harm' if benefit < 0 else ''}"
 
 
 def _risk_in_words(declared: Binary, effect: Effect, benefit: float) -> str:
@@ -51,11 +51,11 @@ def _risk_in_words(declared: Binary, effect: Effect, benefit: float) -> str:
 
 
 def smd_in_words(scenario: Scenario, portrait: Portrait, endpoint: str, arm: str) -> str:
-    """`SMD 0.35 of the change`, at the last visit, in the SD that the effect names (else of the change); empty for events."""
+    """`SMD 0.35, SD of the change`, at the last visit, in the SD that the effect names (else of the change); empty for events."""
     declared = scenario.endpoints[endpoint]
     which = declared.effects[arm].smd_sd or ("change" if declared.has_baseline else "score")
     sd = latent_sd(declared, which)
-    return f"SMD {fixed(mean_benefit(portrait, endpoint, arm) / sd, RATIO_DIGITS)} of {SD_WORDS[which]}" if sd else ""
+    return f"SMD {fixed(mean_benefit(portrait, endpoint, arm) / sd, RATIO_DIGITS)}, SD of {SD_WORDS[which]}" if sd else ""
 
 
 def latent_sd(declared: Endpoint, which: str) -> float | None:
@@ -97,7 +97,7 @@ def _below(share: float) -> str:
 def biomarker_of(scenario: Scenario, effect: Effect) -> tuple[str, str]:
     """The biomarker that an effect looks at, spoken, and its unit."""
     name = effect.biomarker or next(iter(scenario.assays), "")
-    return spoken(name), scenario.assays[name].unit if name else ""
+    return spoken_assay(name), scenario.assays[name].unit if name else ""
 
 
 def course_in_words(scenario: Scenario, portrait: Portrait, endpoint: str) -> str:

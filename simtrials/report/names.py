@@ -1,6 +1,7 @@
 """How the faces call things: questions, analyses, units, biomarkers and rules."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -28,20 +29,32 @@ INTERVALS = {
 
 
 def spoken(name: str) -> str:
-    """A name of the file in running text: `crp` is CRP, `high_dose` is high dose."""
-    return name.upper() if name.isalnum() and name.islower() and len(name) <= 4 else name.replace("_", " ")
+    """A name of the file in running text: `high_dose` is high dose."""
+    return name.replace("_", " ")
+
+
+def spoken_assay(name: str) -> str:
+    """An assay in running text: short names are abbreviations, `crp` is CRP."""
+    return name.upper() if name.isalnum() and name.islower() and len(name) <= 4 else spoken(name)
 
 
 def spoken_in(text: str, scenario: Scenario) -> str:
     """An expression with its assays spoken: `ln(CRP)`."""
     for name in scenario.assays:
-        text = text.replace(name, spoken(name))
+        text = re.sub(rf"(?<![\w.]){re.escape(name)}(?![\w.])", spoken_assay(name), text)
     return text
 
 
 def week_of(scenario: Scenario, analysis: Analysis) -> float:
     """The visit that is analysed."""
     return analysis.week if analysis.week is not None else scenario.endpoints[analysis.endpoint].visits[-1]
+
+
+def week_words(scenario: Scenario, endpoint: str) -> str:
+    """` at week 8`, the last visit; nothing for an endpoint whose only week was not declared."""
+    declared = scenario.endpoints[endpoint]
+    undeclared = "week" in type(declared).model_fields and "week" not in declared.model_fields_set
+    return "" if undeclared else f" at week {plain(declared.visits[-1])}"
 
 
 def outcome_of(scenario: Scenario, analysis: Analysis) -> str:
@@ -63,7 +76,7 @@ def domain_of(scenario: Scenario, endpoint: str) -> str:
 def spoken_endpoint(scenario: Scenario, endpoint: str) -> str:
     """MADRS for a scale, else the endpoint's own name."""
     scale = scenario.endpoints[endpoint].symptom_scale
-    return scale.name if scale else endpoint.replace("_", " ")
+    return scale.name if scale else spoken(endpoint)
 
 
 def question_of(scenario: Scenario, name: str) -> str:
@@ -173,7 +186,13 @@ def rule_in_words(scenario: Scenario, rule: EligibilityRule) -> str:
 def spoken_variable(scenario: Scenario, variable: str) -> str:
     """An assay, a covariate, or the screening reading of an endpoint."""
     endpoint, _, reading = variable.rpartition(".")
-    return f"{spoken_endpoint(scenario, endpoint)} at {reading}" if endpoint in scenario.endpoints else spoken(variable)
+    return (
+        f"{spoken_endpoint(scenario, endpoint)} at {reading}"
+        if endpoint in scenario.endpoints
+        else spoken_assay(variable)
+        if variable in scenario.assays
+        else spoken(variable)
+    )
 
 
 def rules_in_words(scenario: Scenario) -> dict[str, str]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from simtrials.core.measures import Tally
 from simtrials.core.status import SENTENCES, Status
-from simtrials.engine.run import NULL, SCENARIO, Run
+from simtrials.engine.cells import NULL, SCENARIO
+from simtrials.engine.result import Run
 from simtrials.report import numbers
 from simtrials.report.look import MANY_FAILED
 from simtrials.report.names import labels_of, question_of

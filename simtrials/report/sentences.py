@@ -6,11 +6,12 @@
 from collections.abc import Sequence
 
 from simtrials.core.measures import Measure
-from simtrials.engine.run import NULL, Run
+from simtrials.engine.cells import NULL
+from simtrials.engine.result import Run
 from simtrials.engine.scenario import Scenario
 from simtrials.report import numbers
-from simtrials.report.assumed import Portrait, effects_of, size_in_words
-from simtrials.report.names import arm_of, spoken, spoken_endpoint, spoken_in, week_of
+from simtrials.report.assumed import Portrait, size_in_words
+from simtrials.report.names import arm_of, spoken, spoken_assay, spoken_endpoint, spoken_in, week_words
 from simtrials.report.rows import PowerRow, leading, power_rows
 from simtrials.trial.endpoints import AdverseEvent, Binary
 
@@ -73,15 +74,8 @@ def assumed_effects(scenario: Scenario, portrait: Portrait, rows: Sequence[Power
         if isinstance(scenario.endpoints[endpoint], Binary):
             size = f"{spoken_endpoint(scenario, endpoint)} in {size}"
         name = f"{spoken(arm)} " if len(scenario.design.arms) > 2 else ""
-        by_week.setdefault(_week_words(scenario, endpoint), []).append(name + size)
+        by_week.setdefault(week_words(scenario, endpoint), []).append(name + size)
     return "; ".join(f"{listed(sizes)}{week}" for week, sizes in by_week.items())
-
-
-def _week_words(scenario: Scenario, endpoint: str) -> str:
-    """` at week 8`; nothing for an endpoint whose only week was not declared."""
-    declared = scenario.endpoints[endpoint]
-    undeclared = "week" in type(declared).model_fields and "week" not in declared.model_fields_set
-    return "" if undeclared else f" at week {numbers.plain(declared.visits[-1])}"
 
 
 def slope_sentence(scenario: Scenario, row: PowerRow) -> str:
@@ -100,8 +94,17 @@ def null_sentence(rows: Sequence[PowerRow], was_run: bool) -> str:
     shares = [(row.null.shown, row.null.of) for row in rows if row.null is not None and not row.null.none_estimable]
     if not shares:
         return ""
-    each = ", in each question" if len(shares) > 1 else ""
+    each = ", for each question" if len(shares) > 1 else ""
     return f"If it does nothing, {numbers.span_per_hundred(shares)} of 100 still do{each}."
+
+
+def pattern_sentences(run: Run) -> list[str]:
+    """`In 14 of 100 trials: severity and anhedonia shown, response and remission not.`"""
+    found = []
+    for name, measure in zip(run.scenario.patterns, run.patterns(), strict=True):
+        often = numbers.per_hundred(round(measure.value * measure.n_replicates), measure.n_replicates)
+        found.append(f"In {often} of 100 trials: {run.scenario.patterns[name].label or spoken(name)}.")
+    return found
 
 
 def exaggeration_sentence(measure: Measure, question: str) -> str:
@@ -125,7 +128,7 @@ def measured_sentence(portrait: Portrait, assay: str) -> str:
     if about["at_least"] is None:
         return ""
     usual, repeat = (_hundred(1 - about[key][0]) for key in ("usual_at_least", "repeat_at_least"))
-    limit = f"{spoken(assay)} below {numbers.plain(about['at_least'])} {about['unit']}"
+    limit = f"{spoken_assay(assay)} below {numbers.plain(about['at_least'])} {about['unit']}"
     return f"{usual} of 100 enrolled patients usually have {limit}; a second sample would be below it in {repeat} of 100."
 
 
@@ -153,13 +156,3 @@ def levels_of(scenario: Scenario) -> list[tuple[float, bool]]:
     return [
         (analysis.alpha, False) if analysis.one_sided_alpha is None else (analysis.one_sided_alpha, True) for analysis in scenario.analyses.values()
     ]
-
-
-def weeks_in_words(scenario: Scenario, name: str) -> str:
-    """`week 8` of an analysis."""
-    return f"week {numbers.plain(week_of(scenario, scenario.analyses[name]))}"
-
-
-def works(scenario: Scenario) -> bool:
-    """Whether anything is assumed to act at all."""
-    return any(True for _ in effects_of(scenario))

@@ -17,6 +17,7 @@ from simtrials.stats.regression import CrossProducts, centred_rows, cholesky, cr
 MAX_ITERATIONS = 50
 CONVERGED_BELOW = 1e-12  # squared length of a step in standard errors: six digits of a standard error, and more of a maximum likelihood estimate
 LARGEST_MARGIN = 44.0  # exp(-44) < 1e-19
+SINGULAR_BELOW = 1e-12  # share left of a column of the information: below, patients with margins above the largest would decide
 REACH = 8.0  # a step may double the largest margin and add this much: from where all weights vanish no step leads back
 ROUNDING_OF_SUM = 1e-12  # of a log-likelihood, as a share of it
 LOOK_FOR_SEPARATION_FROM = 8  # iterations; a maximum that exists has nearly always been found by then
@@ -42,6 +43,8 @@ class _Point(NamedTuple):
     score: FloatArray
     factor: FloatArray
     """of the expected information"""
+    left: FloatArray
+    """the smallest share of a column in the information that those before it leave over"""
     largest_margin: FloatArray
     """in size"""
 
@@ -205,11 +208,12 @@ def _evaluate(rows: FloatArray, coefficients: FloatArray, penalised: bool) -> _P
     score = np.zeros_like(coefficients)
     factor = np.zeros((n_rows * (n_rows - 1) // 2, n_replicates))
     _add_score_and_information(rows, residual, weight, score, factor)
-    cholesky(factor, np.empty_like(coefficients))
+    left = np.empty_like(coefficients)
+    cholesky(factor, left)
     if penalised:
         loss -= np.log(factor[_diagonal(n_rows - 1)]).sum(axis=0)
         _add_score_of_penalty(rows, residual, weight, factor, score)
-    return _Point(-loss, score, factor, largest)
+    return _Point(-loss, score, factor, left.min(axis=0), largest)
 
 
 def _start(rows: FloatArray, products: CrossProducts, factor: FloatArray, n_free: int, penalised: bool) -> _Search:
@@ -252,7 +256,7 @@ def _advance(search: _Search, at: _Point, n_free: int, penalised: bool) -> tuple
     """Take the step to `at` where it is an improvement and no leap, shorten it elsewhere; and say where it was taken."""
     near = at.largest_margin <= 2 * search.reach + REACH
     as_high = at.log_likelihood >= search.log_likelihood - ROUNDING_OF_SUM * (1 + np.abs(search.log_likelihood))
-    taken = near & as_high & (at.factor[_diagonal(len(at.score))] > 0).all(axis=0)
+    taken = near & as_high & (at.left > 0)
     moved, bent = search.moved, search.bent
     if penalised:
         moved = np.where(taken, search.step, moved)
@@ -277,19 +281,18 @@ def _separates(rows: FloatArray, direction: FloatArray) -> BoolArray:
     return np.asarray((largest > 0) & (margin.min(axis=0) >= -ROUNDING_OF_MARGIN * largest))
 
 
-def _verdict(search: _Search, searching: BoolArray, iteration: int, penalised: bool) -> IntArray:
+def _verdict(search: _Search, searching: BoolArray, resolved: BoolArray, iteration: int, penalised: bool) -> IntArray:
     """OK where the next step is so small that the maximum exists and is found, SEPARATED where none exists, else NOT_CONVERGED.
 
     Let z be a patient's row times the sign and u = 1 - (fitted probability of what was observed), so that the score is the sum of u z and
     the information that of u (1 - u) z z'. With Newton's step d, the sum of u (1 - (1 - u) z'd) z is the score less the information times d,
     which is zero. If every weight in it is positive, no direction can make some margin positive and none negative: the maximum exists.
     Since u (1 - u) (z'd)^2 is at most the squared length of d, a squared length below the smallest u (1 - u) proves it, and data that are
-    separated never get there. Conversely, a log-likelihood above -log 2 leaves no margin negative: complete separation. Quasi-complete
-    separation shows in the direction of the step, to which the steps turn as their length shrinks by 1 / e each time.
+    separated never get there: their steps keep adding 1 to the margins, and turn to a direction that separates.
     """
     squared_length = (search.step * search.score).sum(axis=0)
     verdict = np.full(searching.size, int(Status.NOT_CONVERGED))
-    found = searching & (squared_length < CONVERGED_BELOW)
+    found = searching & resolved & (squared_length < CONVERGED_BELOW)
     if not penalised:
         tail = np.exp(-np.minimum(search.reach, LARGEST_MARGIN))
         found &= squared_length < tail / (1 + tail) ** 2 / 4
@@ -310,7 +313,7 @@ def _maximise(search: _Search, n_free: int, penalised: bool) -> _Maximum:
     for iteration in range(MAX_ITERATIONS):
         at = _evaluate(search.rows, search.coefficients + search.step, penalised)
         search, taken = _advance(search, at, n_free, penalised)
-        verdict = _verdict(search, searching & taken, iteration, penalised)
+        verdict = _verdict(search, searching & taken, at.left > SINGULAR_BELOW, iteration, penalised)
         decided = verdict != Status.NOT_CONVERGED
         place = search.replicate[decided]
         maximum.coefficient[place] = (search.coefficients + search.step)[-1, decided]
@@ -354,7 +357,7 @@ def logistic_regression(
     LogisticFit; TOO_FEW_PATIENTS with fewer than two patients in an arm or no more patients than coefficients, COLLINEAR when a column is
     constant or follows from the others. Without penalty also NO_VARIATION when all patients have the same outcome, SEPARATED when the data
     are separated completely or quasi-completely, whichever column it is that separates them. NOT_CONVERGED when no maximum was found,
-    which includes one at fitted probabilities so near 0 or 1 that they cannot be resolved.
+    which includes one so far out that the information there is singular but for rounding.
 
     Source: Albert and Anderson (1984), Biometrika 71, 1-10 (existence); Firth (1993), Biometrika 80, 27-38, section 3.3; Heinze and Schemper
     (2002), Statistics in Medicine 21, 2409-2419 (penalised likelihood ratio).

@@ -226,7 +226,9 @@ from test_engine import fast
 run(fast(), n_replicates=int(sys.argv[1]), out={str(tmp_path)!r} + sys.argv[1], n_jobs=1, null=False).measures()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
-    few, many = (int(subprocess.run([sys.executable, "-c", code, str(n)], capture_output=True, text=True, check=True).stdout) for n in (20_000, 400_000))
+    few, many = (
+        int(subprocess.run([sys.executable, "-c", code, str(n)], capture_output=True, text=True, check=True).stdout) for n in (20_000, 400_000)
+    )
     stored_in_memory = 400_000 * 2 * 8 * 8 // 1024
     assert many - few < stored_in_memory / 3
 
@@ -239,7 +241,9 @@ def test_the_record_says_how_the_run_was_made(whole):
     assert record["scenario"]["name"] == "small"
 
 
-@pytest.mark.parametrize(("asked", "message"), [({"n_replicates": 1}, "at least 2"), ({"mcse": 0.9}, "between 0 and 0.5"), ({"n_jobs": 0}, "at least 1")])
+@pytest.mark.parametrize(
+    ("asked", "message"), [({"n_replicates": 1}, "at least 2"), ({"mcse": 0.9}, "between 0 and 0.5"), ({"n_jobs": 0}, "at least 1")]
+)
 def test_numbers_that_cannot_be_are_refused(tmp_path, asked, message):
     with pytest.raises(SimtrialsError, match=message):
         run(fast(), out=tmp_path, **asked)

@@ -165,7 +165,9 @@ def test_every_block_of_every_stratum_is_balanced(block_size):
 
 
 def test_screening_counts_everybody_up_to_the_last_enrolled():
-    simulated = simulate(prepared(eligibility=[{"variable": "crp", "at_least": 2.0}, {"kind": "other_reasons", "failure_probability": 0.2}]), streams(), 32)
+    simulated = simulate(
+        prepared(eligibility=[{"variable": "crp", "at_least": 2.0}, {"kind": "other_reasons", "failure_probability": 0.2}]), streams(), 32
+    )
     failed = sum(simulated.screening.failures.values())
     np.testing.assert_array_equal(simulated.screening.n_screened, failed + 40)
     assert (np.asarray(simulated.data.columns["crp"]) >= 2.0).all()

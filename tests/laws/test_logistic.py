@@ -160,6 +160,40 @@ def test_data_that_barely_overlap_are_estimated(overlap):
     assert logistic_regression(outcome, arm, 1, [np.sign(x) * (np.abs(x) > 0.5)], tested=1).status[0] == Status.SEPARATED
 
 
+def test_rare_events_with_values_far_out_are_decided():
+    """A first step that leaps to where every weight vanishes would leave one of these undecided."""
+    rng = np.random.default_rng(0)
+    arm = np.tile([0, 1], (200, 50)).astype(np.int8)
+    covariates = np.exp(rng.normal(size=(2, 200, 100)))
+    risk = covariates.sum(axis=0) + 0.3 * rng.normal(size=arm.shape)
+    outcome = (risk >= np.sort(risk, axis=1)[:, [-2]]).astype(float)
+    status = logistic_regression(outcome, arm, 1, list(covariates)).status
+    separated = [twin.is_separated(outcome[r], twin.model_matrix(arm[r], 1, covariates[:, r], 0)) for r in range(200)]
+    assert_array_equal(status, np.where(separated, Status.SEPARATED, Status.OK))
+
+
+def test_a_maximum_too_far_out_to_be_resolved_is_no_number():
+    """All active patients but one have the event, and he is so far out on the covariate that nothing holds the odds ratio below exp(200)."""
+    arm = np.repeat([0, 1], [20, 10])[np.newaxis].astype(np.int8)
+    x = np.concatenate([np.linspace(-2, 2, 20), np.linspace(-1, 1, 9), [600]])[np.newaxis]
+    outcome = np.concatenate([np.arange(20) < 10, np.ones(9), [0]])[np.newaxis].astype(float)
+    outcome[0, [2, 5, 11, 16]] = [0, 0, 1, 1]
+    found = logistic_regression(outcome, arm, 1, [x])
+    assert found.status[0] == Status.NOT_CONVERGED
+    assert np.isnan([found.estimate, found.std_error, found.statistic]).all()
+    assert logistic_regression(outcome, arm, 1, [x / 600]).status[0] == Status.NOT_CONVERGED
+    outcome[0, -2] = 0
+    assert logistic_regression(outcome, arm, 1, [x]).status[0] == Status.OK
+
+
+def test_firths_fit_is_found_in_small_samples_too():
+    """The information alone is too crude a second derivative of the penalised likelihood here: one fit in twenty would not converge."""
+    for outcome, arm, covariates in small_data_sets(200, seed=21):
+        columns = [column[np.newaxis] for column in covariates]
+        status = logistic_regression(outcome[np.newaxis], arm[np.newaxis].astype(np.int8), 1, columns, penalty="firth").status[0]
+        assert status in (Status.OK, Status.TOO_FEW_PATIENTS, Status.COLLINEAR)
+
+
 @both_penalties
 @both_tests
 def test_swapping_arms_or_outcomes_flips_the_sign(test, penalty):
@@ -240,8 +274,8 @@ def test_what_cannot_be_estimated_is_nan_with_its_reason():
             assert logistic_regression(y, arm, 1, columns, test="likelihood_ratio", penalty="firth").status[0] == Status.OK
 
 
-def test_more_than_512_patients_are_no_special_case():
-    outcome, arm, covariates = block(9, n_replicates=2, n_patients=1300)
+def test_thousands_of_patients_are_no_special_case():
+    outcome, arm, covariates = block(9, n_replicates=2, n_patients=3001)
     found = logistic_regression(outcome, arm, 1, covariates, test="likelihood_ratio")
     for r in range(2):
         expected = twin.fit(outcome[r], arm[r], 1, [column[r] for column in covariates])

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from simtrials.core.status import Status
 from simtrials.stats.means import t_test
-from simtrials.stats.regression import COLLINEAR_BELOW, least_squares, least_squares_coefficients
+from simtrials.stats.regression import least_squares, least_squares_coefficients
 
 few = settings(max_examples=30, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
@@ -186,12 +186,12 @@ def test_columns_that_are_nearly_collinear_keep_four_digits_up_to_the_limit(test
     rng = np.random.default_rng(6)
     x, noise, outcome = rng.normal(size=(3, 20, 40))
     arm = rng.integers(0, 2, size=(20, 40)).astype(np.int8)
-    columns = [x, x + np.sqrt(10 * COLLINEAR_BELOW) * noise]
+    columns = [x, x + np.sqrt(1e-9) * noise]
     found = least_squares(outcome, arm, 1, columns, tested)
     assert_array_equal(found.status, Status.OK)
     std_errors = [twin.fit(outcome[r], arm[r], 1, [column[r] for column in columns])[1][tested] for r in range(20)]
     assert_allclose(found.std_error, std_errors, rtol=1e-4)
-    nearer = [x, x + np.sqrt(COLLINEAR_BELOW / 10) * noise]
+    nearer = [x, x + np.sqrt(1e-12) * noise]
     assert_array_equal(least_squares(outcome, arm, 1, nearer, tested).status, Status.COLLINEAR)
 
 

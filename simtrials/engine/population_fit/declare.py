@@ -8,7 +8,7 @@ from simtrials.core.arrays import FloatArray
 from simtrials.core.errors import DeclarationError, Problem
 from simtrials.core.expressions import Category, Column
 from simtrials.engine.population_fit.latent import Scores, latent_correlation, normal_scores, ordered_levels, valid_correlation
-from simtrials.engine.population_fit.marginals import FEW_VALUES, biomarker_marginal, category_marginal, number_marginal, rounded
+from simtrials.engine.population_fit.marginals import biomarker_marginal, category_marginal, has_few_values, number_marginal, rounded
 from simtrials.engine.population_fit.results import LogNormal, Regression
 from simtrials.engine.population_fit.sample import Request, Sample
 from simtrials.trial.populations import CrpRegression
@@ -70,7 +70,7 @@ def _marginal(column: Column, weight: FloatArray, parametric: bool) -> dict[str,
 def _scores(column: Column, weight: FloatArray) -> Scores:
     if isinstance(column, Category):
         return normal_scores(column.codes.astype(np.float64), weight, tied=True)
-    return normal_scores(column, weight, tied=np.unique(column).size <= FEW_VALUES)
+    return normal_scores(column, weight, tied=has_few_values(column))
 
 
 def _copula(covariates: dict[str, Any], scores: dict[str, Scores], weight: FloatArray) -> tuple[dict[str, Any], list[str]]:

@@ -13,8 +13,10 @@ from simtrials.engine.population_fit.readings import Biomarker
 from simtrials.engine.population_fit.survey import effective_size
 
 Declared = dict[str, Any]
-FEW_VALUES = 10
+FEW_VALUES, FEW_WHOLE_NUMBERS = 10, 30
 """A number with at most so many different values keeps them: it is drawn as steps."""
+HEAVY = 0.05
+"""A value that several people share and that holds more than this part of the weight keeps its place among the quantiles."""
 
 
 def category_marginal(codes: Category, weight: FloatArray) -> Declared:
@@ -31,7 +33,7 @@ def number_marginal(values: FloatArray, weight: FloatArray, parametric: bool) ->
     distinct = np.unique(values)
     if np.array_equal(distinct, (0.0, 1.0)):
         return {"kind": "bernoulli", "probability": round(float((weight * values).sum() / weight.sum()), 4)}
-    if distinct.size <= FEW_VALUES:
+    if has_few_values(values):
         return _steps(values, weight)
     if parametric:
         return _best_parametric(values, weight)
@@ -40,6 +42,12 @@ def number_marginal(values: FloatArray, weight: FloatArray, parametric: bool) ->
     heights = weighted_quantiles(np.log(values) if log else values, weight, shares)
     quantiles = np.exp(heights) if log else heights
     return _quantiles(shares, np.clip(quantiles, distinct[0], distinct[-1]), log, distinct[0], distinct[-1])
+
+
+def has_few_values(values: FloatArray) -> bool:
+    """Whether a column is drawn as steps, such as the item of a scale or its total."""
+    distinct = np.unique(values)
+    return distinct.size <= (FEW_WHOLE_NUMBERS if np.array_equal(distinct, np.rint(distinct)) else FEW_VALUES)
 
 
 def biomarker_marginal(crp: Biomarker, weight: FloatArray, mean_log: float, sd_log: float, parametric: bool) -> Declared:
@@ -64,11 +72,15 @@ def biomarker_marginal(crp: Biomarker, weight: FloatArray, mean_log: float, sd_l
 def weighted_quantiles(values: FloatArray, weight: FloatArray, shares: FloatArray) -> FloatArray:
     """Quantiles by straight lines between the different values, each at the middle of its step of the weighted distribution function.
 
+    A heavy value, shared by several people, holds its whole step.
+
     Source: Hyndman and Fan 1996, The American Statistician 50:361, type 5, with weights.
     """
-    distinct, place = np.unique(values, return_inverse=True)
+    distinct, place, count = np.unique(values, return_inverse=True, return_counts=True)
     mass = np.bincount(place.reshape(-1), weight) / weight.sum()
-    return np.interp(shares, np.cumsum(mass) - mass / 2, distinct)
+    reach = np.where((count > 1) & (mass > HEAVY), 0.499999, 0.0) * mass
+    middle = np.cumsum(mass) - mass / 2
+    return np.interp(shares, np.column_stack([middle - reach, middle + reach]).reshape(-1), np.repeat(distinct, 2))
 
 
 def skewness(values: FloatArray, weight: FloatArray) -> float:
@@ -84,10 +96,10 @@ def rounded(value: float, digits: int = 4) -> float:
 
 
 def _probabilities(size: float) -> FloatArray:
-    """Shares at which quantiles are taken: 21 for the equivalent of a hundred people and more, fewer for less."""
+    """Shares at which quantiles are taken: 9 to 23, so that a few people lie beyond the outermost."""
     inner = np.arange(1, 20) / 20 if size >= 100 else np.arange(1, 10) / 10
-    ends = [0.025] if size >= 100 else [0.05] if size >= 40 else []
-    return np.array([*ends, *inner, *(1 - end for end in ends)])
+    ends = [0.01, 0.025] if size >= 400 else [0.025] if size >= 100 else [0.05] if size >= 40 else []
+    return np.array([*ends, *inner, *(1 - end for end in reversed(ends))])
 
 
 def _quantiles(shares: FloatArray, values: FloatArray, log: bool, minimum: float | None, maximum: float | None) -> Declared:

@@ -1,0 +1,210 @@
+"""Ways of getting a scenario file wrong, each with a message that says where, what must hold, what was found and what to do."""
+
+import tomllib
+from pathlib import Path
+
+import examples
+import pytest
+
+from simtrials.core.errors import DeclarationError, SimtrialsError
+from simtrials.engine.cells import cells_of, ready
+from simtrials.engine.files import find_scenario, parse_toml, read, read_table, scenario_from, set_at, tables_of
+
+FLAGSHIP = parse_toml(find_scenario("next_trial"))
+SMALL_SCALE = {"name": "own", "minimum": 0.0, "maximum": 20.0, "remission_cut": 30.0}
+BAD_MATRIX = [[1.0, 0.9, -0.9], [0.9, 1.0, 0.9], [-0.9, 0.9, 1.0]]
+COPULA = {"kind": "gaussian_copula", "covariates": {name: {"kind": "normal", "mean": 0.0, "sd": 1.0} for name in "abc"}, "correlation": BAD_MATRIX}
+TWO_ASSAYS = {"crp": {"kind": "serial", "observed": "crp_mg_l"}, "crp_again": {"kind": "serial", "observed": "crp_mg_l"}}
+
+
+def faults(**changes):
+    """What is said about the flagship scenario after some fields were set by their path."""
+    raw = tomllib.loads(find_scenario("next_trial").read_text(encoding="utf-8"))
+    for path, value in changes.items():
+        set_at(raw, path, value)
+    with pytest.raises(SimtrialsError) as caught:
+        scenario = scenario_from(raw)
+        ready(scenario, tables_of(scenario))
+        cells_of(scenario, {}, null=True)
+    return str(caught.value)
+
+
+WAYS = {
+    "misspelt kind of analysis": (
+        {"analyses.severity.kind": "ancvoa"},
+        "analyses.severity.kind: no analysis called 'ancvoa'; did you mean 'ancova'?",
+    ),
+    "misspelt kind of population": ({"population.kind": "resampeld"}, "population.kind: no population called 'resampeld'; did you mean 'resampled'?"),
+    "misspelt field": ({"endpoints.madrs.weekz": [1]}, "endpoints.madrs.weekz: is not known here; did you mean 'weeks'?"),
+    "unknown table": ({"endpoint.madrs": {}}, "endpoint: is not known here; did you mean 'endpoints'?"),
+    "kind left out": ({"endpoints.madrs": {"scale": "MADRS"}}, "endpoints.madrs.kind: is missing; known: adverse_event, binary, continuous, scale"),
+    "unit slip": ({"eligibility.0.at_least": 2000.0, "eligibility.0.at_most": 10000.0}, "[0, 300] mg/L, got 2000; if you meant 2 mg/L, write 2.0"),
+    "limits the wrong way round": ({"eligibility.0.at_least": 12.0}, "eligibility[0]: at_least must not exceed at_most, got 12 and 10"),
+    "ratio of one number": ({"design.allocation_ratio": [2]}, "design: allocation_ratio must have one whole number per arm (2), got [2]"),
+    "block that does not fit the ratio": (
+        {"design.allocation_ratio": [2, 1]},
+        "block_size must be a multiple of 3 (the sum of the allocation ratio), got 4; the next is 6",
+    ),
+    "number as text": ({"design.n_patients": "200"}, "design.n_patients: expected a whole number, got '200'"),
+    "half a patient": ({"design.n_patients": 200.5}, "design.n_patients: expected a whole number, got 200.5"),
+    "one patient": ({"design.n_patients": 1}, "design.n_patients: must be in [2, 1e+06], got 1"),
+    "one arm": ({"design.arms": ["active"]}, "arms must name at least two different arms, control first, got ['active']"),
+    "copula that cannot be": ({"population": COPULA}, "the pair most at fault is"),
+    "visit correlation that cannot be": ({"endpoints.shaps.correlation.values": BAD_MATRIX}, "endpoints.shaps: correlation no correlation matrix"),
+    "visit correlation of the wrong size": (
+        {"endpoints.shaps.correlation.values": [[1.0]]},
+        "one row and one column for each of baseline, week 4, week 8 (3 by 3), got 1 by 1",
+    ),
+    "cross-correlation that cannot be": ({"correlations.0.rho": 0.999}, "correlations: the endpoints cannot be correlated like this"),
+    "visit after the end": (
+        {"endpoints.shaps.weeks": [4, 12], "analyses.anhedonia.week": 12},
+        "endpoints.shaps.weeks: visit at week 12 is after the end, week 8",
+    ),
+    "weeks that fall": ({"endpoints.shaps.weeks": [8, 4]}, "weeks must be rising, got [8.0, 4.0]"),
+    "analysis without a visit": (
+        {"analyses.severity.week": 7},
+        "analyses.severity.week: 'madrs' has no visit at week 7; visits are at 1, 2, 4, 6, 8",
+    ),
+    "remission cut above the range": (
+        {"endpoints.madrs.scale": SMALL_SCALE},
+        "remission_cut must be in the range of the scale, 0 to 20 points, got 30",
+    ),
+    "remission without a cut": ({"analyses.remission.endpoint": "shaps"}, "analyses.remission.outcome: SHAPS has no cut-off of remission"),
+    "unknown scale": ({"endpoints.madrs.scale": "MARDS"}, "no scale called 'MARDS' is known; did you mean 'MADRS'?"),
+    "baseline outside the scale": ({"endpoints.madrs.baseline.mean": 290.0}, "baseline.mean must be in the range of MADRS, 0 to 60 points, got 290"),
+    "empty population": ({"population.where": "phq9_total > 99"}, "population.where: no row of nhanes_2017_2018 is left"),
+    "filter on a column that is not there": (
+        {"population.where": "phq_total > 9"},
+        "population.where: no column called 'phq_total' in 'phq_total > 9'; did you mean 'phq9_total'?",
+    ),
+    "filter that is a command": ({"population.where": "__import__('os').system('ls')"}, "the functions are ln(x), sqrt(x) and abs(x)"),
+    "category compared with a number": ({"population.where": "sex == 1"}, "compares a category with a number; its levels are female, male"),
+    "file that is not there": (
+        {"population.data": "nhanes_2017_2019"},
+        "no file 'nhanes_2017_2019' and no data set of that name; did you mean 'nhanes_2017_2018'?",
+    ),
+    "assay of a column that is not there": ({"assays.crp.observed": "crp"}, "assays.crp.observed: no column called 'crp'"),
+    "neither usual nor observed": ({"assays.crp": {"kind": "serial"}}, "give one of usual and observed"),
+    "more within than between persons": (
+        {"assays.crp.within_person_sd": 1.5},
+        "assays.crp.within_person_sd: 1.5 leaves no variation between persons",
+    ),
+    "rule that nobody passes": (
+        {"eligibility.0": {"variable": "crp", "at_least": 250.0, "at_most": 251.0}},
+        "eligibility[0]: (almost) nobody can be enrolled",
+    ),
+    "rule on something not measured": ({"eligibility.0.variable": "cpr"}, "nothing called 'cpr' is measured at screening; did you mean 'crp'?"),
+    "rule on a category as a number": ({"eligibility.0.variable": "sex"}, "'sex' is a category; write one_of with some of female, male"),
+    "rule on a reading not declared": ({"eligibility.0.variable": "madrs.screening"}, "'madrs' has no screening reading; declare screening"),
+    "stratum that is a number": ({"design.allocation.strata": ["crp"]}, "'crp' is a number, not a stratum; make it a condition, as in 'crp >= 3'"),
+    "two sizes of one effect": ({"endpoints.madrs.effects.active.points": 3.0}, "give exactly one of points, mean_points"),
+    "smd without its SD": ({"endpoints.madrs.effects.active": {"kind": "constant", "smd": 0.3}}, "smd_sd says which SD"),
+    "effect of an arm that is not there": (
+        {"endpoints.madrs.effects.drug": {"kind": "constant", "points": 1.0}},
+        "effects.drug: no arm called 'drug'",
+    ),
+    "effect in the control arm": (
+        {"endpoints.madrs.effects.placebo": {"kind": "constant", "points": 1.0}},
+        "is the control arm, which has no effect",
+    ),
+    "log odds on a symptom scale": (
+        {"endpoints.madrs.effects.active": {"kind": "constant", "odds_ratio": 2.0}},
+        "does not fit an endpoint of kind 'scale'; use points",
+    ),
+    "which of two biomarkers": ({"assays": TWO_ASSAYS}, "say which biomarker it means: crp, crp_again"),
+    "benefit and harm that cancel": (
+        {"endpoints.madrs.effects.active": {"kind": "crossover", "zero_at": 3.35, "full_at": 6.7, "mean_smd": 0.3, "smd_sd": "change"}},
+        "benefit and harm nearly cancel over the enrolled",
+    ),
+    "t test of response": ({"analyses.severity.outcome": "response"}, "ancova needs a number, 'response' is yes or no; use risk_difference"),
+    "risk of a change": ({"analyses.response.outcome": "change"}, "risk_difference needs a yes-or-no outcome, 'change' is a number; use response or"),
+    "covariate that is not measured": ({"analyses.severity.covariates": ["basline"]}, "analyses.severity: no column called 'basline'"),
+    "usual value as a covariate": ({"analyses.severity.covariates": ["usual"]}, "analyses.severity: no column called 'usual'"),
+    "endpoint that is not there": (
+        {"analyses.severity.endpoint": "mdrs"},
+        "analyses.severity.endpoint: no endpoint called 'mdrs'; did you mean 'madrs'?",
+    ),
+    "pattern of an analysis that is not there": (
+        {"patterns.symptoms_only.shows": ["severty"]},
+        "no analysis called 'severty'; did you mean 'severity'?",
+    ),
+    "probability above 1": ({"target_power": 1.4}, "target_power: must be in (0, 1), got 1.4"),
+    "grid of a field that is not there": ({"null_grid": {"design.n_patient": [100]}}, "is not known here; did you mean 'n_patients'?"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_a_wrong_scenario_says_what_to_do(way):
+    changes, message = WAYS[way]
+    assert message in faults(**changes)
+
+
+def test_all_faults_of_a_file_are_told_at_once_with_their_lines(tmp_path):
+    text = find_scenario("next_trial").read_text(encoding="utf-8")
+    text = (
+        text.replace("at_least = 2.0 ", "at_least = 2000.0 ")
+        .replace("at_most = 10.0 ", "at_most = 9000.0 ")
+        .replace('kind = "logistic"', 'kind = "logstic"')
+    )
+    text = text.replace("weeks = [4, 8]", "weeks = [4, 12]")
+    file = tmp_path / "enriched.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(DeclarationError) as caught:
+        read(file)
+    told = str(caught.value)
+    line = next(number for number, row in enumerate(text.splitlines(), 1) if "at_least" in row)
+    assert told.startswith("enriched.toml has ")
+    assert f"eligibility[0].at_least (line {line}): must be in [0, 300] mg/L" in told
+    assert "endpoints.shaps.weeks" in told
+    assert "analyses.response_logistic.kind" in told
+    assert len(caught.value.problems) >= 5
+
+
+def test_a_fault_of_one_item_does_not_make_others_look_missing():
+    told = faults(**{"endpoints.madrs.kind": "scal"})
+    assert "endpoints.madrs.kind: no endpoint called 'scal'; did you mean 'scale'?" in told
+    assert "no endpoint called 'madrs'" not in told
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"name = ", "this is not TOML"), (b"\xff\xfe\x00", "not a text file in UTF-8"), (b"", "name: is missing")],
+)
+def test_a_file_that_cannot_be_read(tmp_path, content, message):
+    file = tmp_path / "broken.toml"
+    file.write_bytes(content)
+    with pytest.raises(DeclarationError, match=message):
+        read(file)
+
+
+def test_a_scenario_file_that_is_not_there_names_the_nearest():
+    with pytest.raises(SimtrialsError, match="did you mean 'next_trial'"):
+        read("nxt_trial")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("broken.parquet", b"not parquet", "cannot read broken.parquet as a table"),
+        ("uneven.csv", b"a,b\n1,2\n3\n", "cannot read uneven.csv as a table"),
+        ("empty.csv", b"", "cannot read empty.csv as a table"),
+    ],
+)
+def test_a_data_file_that_cannot_be_read(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SimtrialsError, match=message):
+        read_table(name, tmp_path)
+
+
+def test_crp_of_zero_or_less_is_refused(tmp_path):
+    (tmp_path / "own.csv").write_text("crp_mg_l,sex\n1.2,female\n-0.4,male\n3.1,female\n", encoding="utf-8")
+    scenario = examples.scenario(population={"kind": "resampled", "data": "own.csv"}).in_folder(Path(tmp_path))
+    with pytest.raises(DeclarationError, match="has values of 0 or less"):
+        ready(scenario, tables_of(scenario))
+
+
+@pytest.mark.parametrize("path", ["eligibility.5.at_least", "eligibility.first.at_least", "name.first"])
+def test_a_path_that_leads_nowhere_is_refused(path):
+    raw = tomllib.loads(find_scenario("next_trial").read_text(encoding="utf-8"))
+    with pytest.raises(SimtrialsError, match="list|table"):
+        set_at(raw, path, 1)
