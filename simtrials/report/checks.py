@@ -1,6 +1,6 @@
 """What a scenario amounts to before it is run: whom it enrols, how large the effects are and for whom, what response and remission follow."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simtrials.engine.scenario import Scenario
@@ -42,18 +42,19 @@ def people_rows(portrait: Portrait) -> list[tuple[str, str, str]]:
     """Who is enrolled against who is screened: biomarkers and covariates, mean (SD) or share."""
     rows = []
     for name, about in portrait["assays"].items():
-        screened, enrolled = (_mean_sd(*about[f"ln_usual_{who}"], 2) for who in ("screened", "enrolled"))
+        screened, enrolled = (_mean_sd(about[f"ln_usual_{who}"], 2) for who in ("screened", "enrolled"))
         rows.append((f"ln usual {spoken_assay(name)}, mean (SD)", screened, enrolled))
     for name, about in portrait["covariates"].items():
         if "levels" in about:
             levels = zip(about["levels"], about["screened"], about["enrolled"], strict=True)
             rows += [(f"{spoken(name)}: {level}, %", numbers.fixed(100 * a, 0), numbers.fixed(100 * b, 0)) for level, a, b in levels]
         else:
-            rows.append((f"{spoken(name)}, mean (SD)", _mean_sd(*about["screened"], 1), _mean_sd(*about["enrolled"], 1)))
+            rows.append((f"{spoken(name)}, mean (SD)", _mean_sd(about["screened"], 1), _mean_sd(about["enrolled"], 1)))
     return rows
 
 
-def _mean_sd(mean: float, sd: float, places: int) -> str:
+def _mean_sd(moments: Sequence[float], places: int) -> str:
+    mean, sd = moments
     return f"{numbers.fixed(mean, places)} ({numbers.fixed(sd, places)})"
 
 
@@ -111,7 +112,7 @@ def outcome_rows(scenario: Scenario, about: Mapping[str, Any]) -> list[tuple[str
     control, *active = scenario.design.arms
     if "arms" not in about:
         return []
-    table: list[tuple[str, ...]] = [("outcome", f"{spoken(control)}, %", "active, %", "risk ratio", "difference")]
+    table: list[tuple[str, ...]] = [("outcome", f"{spoken(control)}, %", f"{spoken(active[0]) if len(active) == 1 else 'active'}, %", "risk ratio", "difference")]
     for arm in active:
         for outcome in ("response", "remission"):
             if outcome in about["arms"][arm]:

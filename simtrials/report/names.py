@@ -51,10 +51,11 @@ def week_of(scenario: Scenario, analysis: Analysis) -> float:
 
 
 def week_words(scenario: Scenario, endpoint: str) -> str:
-    """` at week 8`, the last visit; nothing for an endpoint whose only week was not declared."""
+    """` at week 8`, the last visit; nothing for an endpoint whose only week is left at its default."""
     declared = scenario.endpoints[endpoint]
-    undeclared = "week" in type(declared).model_fields and "week" not in declared.model_fields_set
-    return "" if undeclared else f" at week {plain(declared.visits[-1])}"
+    week = type(declared).model_fields.get("week")
+    by_default = week is not None and week.default == declared.visits[-1]
+    return "" if by_default else f" at week {plain(declared.visits[-1])}"
 
 
 def outcome_of(scenario: Scenario, analysis: Analysis) -> str:

@@ -177,7 +177,7 @@ def more_replicates(count: int, of: int, target: float) -> int | None:
 
 def _about(n: float) -> int:
     """One significant digit where that is within 10%, else two."""
-    size = 10 ** math.floor(math.log10(n))
+    size = 10.0 ** math.floor(math.log10(n))
     one = _half_up(n / size, 0) * size
     return round(one if abs(one - n) <= 0.1 * n else _half_up(10 * n / size, 0) * size / 10)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from simtrials.core.measures import Tally
+from simtrials.core.measures import Tally, share_mcse
 from simtrials.core.status import SENTENCES, Status
 from simtrials.engine.cells import NULL, SCENARIO
 from simtrials.engine.result import Run
@@ -121,11 +121,12 @@ def caution(rows: list[PowerRow]) -> str:
     if not bad:
         return ""
     shares = [f"{row.question}, {row.label}: {numbers.in_percent(row.count.failed, row.count.of)}" for row in bad]
-    return f"Caution: more than {numbers.percent(MANY_FAILED)}% of the trials could not be estimated ({'; '.join(shares)}). They count as no benefit shown."
+    many = numbers.percent(MANY_FAILED)
+    return f"Caution: more than {many}% of the trials could not be estimated ({'; '.join(shares)}). They count as no benefit shown."
 
 
 def widest_interval(rows: list[PowerRow]) -> tuple[float, PowerRow]:
     """Half of the widest 95% Monte Carlo interval of a power, in percentage points, and its row."""
-    halves = [(numbers.Z95 * 100 * numbers.share_mcse(row.count.shown, row.count.of), i) for i, row in enumerate(rows)]
+    halves = [(numbers.Z95 * 100 * share_mcse(row.count.shown, row.count.of), i) for i, row in enumerate(rows)]
     half, place = max(halves)
     return half, rows[place]

@@ -30,7 +30,7 @@ def answer(run: Run) -> list[str]:
     asked = [row for row in leading(run, rows) if _about_benefit(run.scenario, row)]
     slopes = [row for row in leading(run, rows) if run.scenario.analyses[row.name].scale_of_effect == "slope"]
     found = [power_sentence(run, rows, asked)] if asked else []
-    found += [slope_sentence(run.scenario, row) for row in slopes[:MOST_QUESTIONS] if not row.count.none_estimable]
+    found += slope_sentences(run.scenario, [row for row in slopes[:MOST_QUESTIONS] if not row.count.none_estimable])
     return [sentence for sentence in [*found, null_sentence(asked[:MOST_QUESTIONS] or slopes, NULL in run.cells)] if sentence]
 
 
@@ -40,11 +40,11 @@ def _about_benefit(scenario: Scenario, row: PowerRow) -> bool:
 
 
 def power_sentence(run: Run, rows: Sequence[PowerRow], asked: Sequence[PowerRow]) -> str:
-    """`If the drug works as assumed (3.4 MADRS points at week 8), a trial of 200 patients shows a benefit in severity in 84 of 100 trials, in remission in 33.`"""
+    """`If the drug works as assumed (3.4 MADRS points at week 8), a trial of 200 patients shows a benefit in severity in 84 of 100 trials.`"""
     told = [row for row in asked[:MOST_QUESTIONS] if not row.count.none_estimable]
     lost = [row.question for row in asked[:MOST_QUESTIONS] if row.count.none_estimable]
     several = {row.question for row in rows if sum(other.question == row.question for other in rows) > 1}
-    parts = []
+    parts: list[str] = []
     for row in told:
         method = f" ({row.label})" if row.question in several else ""
         unit = " of 100 trials" if not parts else ""
@@ -78,13 +78,16 @@ def assumed_effects(scenario: Scenario, portrait: Portrait, rows: Sequence[Power
     return "; ".join(f"{listed(sizes)}{week}" for week, sizes in by_week.items())
 
 
-def slope_sentence(scenario: Scenario, row: PowerRow) -> str:
-    """`The benefit in severity is shown to rise with ln(CRP) in 7 of 100 trials.`"""
-    analysis = scenario.analyses[row.name]
-    modifier = spoken_in(str(getattr(analysis, "modifier", "the biomarker")), scenario)
-    question = row.question.partition(" by ")[0]
-    verb = "be larger where" if any(sign in modifier for sign in "<>=") else "rise with"
-    return f"The benefit in {question} is shown to {verb} {modifier} in {numbers.per_hundred(row.count.shown, row.count.of)} of 100 trials."
+def slope_sentences(scenario: Scenario, rows: Sequence[PowerRow]) -> list[str]:
+    """`The benefit in severity is shown to rise with ln(CRP) in 7 of 100 trials, to be larger where CRP >= 3 in 9.`"""
+    parts: dict[str, list[str]] = {}
+    for row in rows:
+        modifier = spoken_in(str(getattr(scenario.analyses[row.name], "modifier", "the biomarker")), scenario)
+        told = parts.setdefault(row.question.partition(" by ")[0], [])
+        verb = "be larger where" if any(sign in modifier for sign in "<>=") else "rise with"
+        unit = "" if told else " of 100 trials"
+        told.append(f"to {verb} {modifier} in {numbers.per_hundred(row.count.shown, row.count.of)}{unit}")
+    return [f"The benefit in {question} is shown {', '.join(told)}." for question, told in parts.items()]
 
 
 def null_sentence(rows: Sequence[PowerRow], was_run: bool) -> str:

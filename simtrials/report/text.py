@@ -2,7 +2,8 @@
 
 import shlex
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from simtrials.engine.result import Run
 from simtrials.engine.scenario import Scenario
@@ -12,6 +13,8 @@ from simtrials.report.rows import PowerRow, caution, failure_sentences, power_ro
 from simtrials.report.sentences import answer, pattern_sentences, screened_per_enrolled
 
 INDENT = "  "
+MOST_EXTENDED = 20
+"""A run is proposed to be extended to this many times its size at most."""
 
 
 def summary(run: Run) -> str:
@@ -63,20 +66,19 @@ def _lines(line: Sequence[str], widths: Sequence[int], right: tuple[int, ...]) -
     cells = [textwrap.wrap(cell, width, break_on_hyphens=False) or [""] for cell, width in zip(line, widths, strict=True)]
     made = []
     for k in range(max(len(cell) for cell in cells)):
-        parts = [cell[k] if k < len(cell) else "" for cell in cells]
-        made.append(
-            INDENT
-            + "  ".join(part.rjust(width) if i in right else part.ljust(width) for i, (part, width) in enumerate(zip(parts, widths, strict=True)))
-        )
+        parts = zip((cell[k] if k < len(cell) else "" for cell in cells), widths, strict=True)
+        made.append(INDENT + "  ".join(part.rjust(width) if i in right else part.ljust(width) for i, (part, width) in enumerate(parts)))
     return [text.rstrip() for text in made]
 
 
 def _notes(run: Run, rows: Sequence[PowerRow]) -> str:
     notes = [f"±: 95% Monte Carlo interval, {numbers.whole(run.n_replicates)} simulated trials.", *failure_sentences(list(rows))]
     target = run.scenario.target_power
-    for row in rows:
-        if row.verdict(target) == "cannot tell":
-            notes.append(f"{row.question}, {row.label}: {numbers.cannot_tell(row.count.shown, row.count.of, target)}.")
+    notes += [
+        f"{row.question}, {row.label}: {numbers.cannot_tell(row.count.shown, row.count.of, target)}."
+        for row in rows
+        if row.verdict(target) == "cannot tell"
+    ]
     notes += pattern_sentences(run)
     return "\n".join(paragraph(note, INDENT) for note in notes)
 
@@ -99,12 +101,9 @@ def next_command(run: Run, rows: Sequence[PowerRow]) -> str:
     """The command that most likely comes next, among those that exist."""
     if not (run.folder / "report.html").is_file():
         return f"simtrials report {run.folder}"
-    unsure = [
-        numbers.more_replicates(row.count.shown, row.count.of, run.scenario.target_power)
-        for row in rows
-        if row.verdict(run.scenario.target_power) == "cannot tell"
-    ]
-    wanted = [more for more in unsure if more is not None]
+    target = run.scenario.target_power
+    unsure = [row.count for row in rows if row.verdict(target) == "cannot tell"]
+    wanted = [more for count in unsure if (more := numbers.more_replicates(count.shown, count.of, target) or 0) and more <= MOST_EXTENDED * run.n_replicates]
     if wanted:
         return f"simtrials run {scenario_file(run)} --replicates {run.n_replicates + max(wanted)}"
     return f"simtrials patients {scenario_file(run)} --trial 1 --out patients.csv"

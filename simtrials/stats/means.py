@@ -33,26 +33,29 @@ class Contrast(NamedTuple):
 
 @kernel
 def _sum_by_arm(outcome: FloatArray, arm: ArmArray, active: int, n: FloatArray, total: FloatArray) -> None:
+    n_control, n_active, control, treated = n[0], n[1], total[0], total[1]
     for p in range(outcome.shape[0]):
+        value, code = outcome[p], arm[p]
         for r in range(outcome.shape[1]):
-            y = outcome[p, r]
-            control = (arm[p, r] == 0) & (y == y)
-            treated = (arm[p, r] == active) & (y == y)
-            n[0, r] += 1.0 if control else 0.0
-            n[1, r] += 1.0 if treated else 0.0
-            total[0, r] += y if control else 0.0
-            total[1, r] += y if treated else 0.0
+            y = value[r]
+            in_control = (code[r] == 0) & (y == y)
+            in_active = (code[r] == active) & (y == y)
+            n_control[r] += 1.0 if in_control else 0.0
+            n_active[r] += 1.0 if in_active else 0.0
+            control[r] += y if in_control else 0.0
+            treated[r] += y if in_active else 0.0
 
 
 @kernel
 def _square_by_arm(outcome: FloatArray, arm: ArmArray, active: int, mean: FloatArray, squares: FloatArray) -> None:
+    mean_control, mean_active, control, treated = mean[0], mean[1], squares[0], squares[1]
     for p in range(outcome.shape[0]):
+        value, code = outcome[p], arm[p]
         for r in range(outcome.shape[1]):
-            y = outcome[p, r]
-            control = y - mean[0, r] if (arm[p, r] == 0) & (y == y) else 0.0
-            treated = y - mean[1, r] if (arm[p, r] == active) & (y == y) else 0.0
-            squares[0, r] += control * control
-            squares[1, r] += treated * treated
+            y = value[r]
+            from_control, from_active = y - mean_control[r], y - mean_active[r]
+            control[r] += from_control * from_control if (code[r] == 0) & (y == y) else 0.0
+            treated[r] += from_active * from_active if (code[r] == active) & (y == y) else 0.0
 
 
 def two_arm_moments(outcome: FloatArray, arm: AnyArray, active: int) -> Moments:
@@ -68,12 +71,17 @@ def two_arm_moments(outcome: FloatArray, arm: AnyArray, active: int) -> Moments:
 
     Source: Chan, Golub and LeVeque (1983), The American Statistician 37, 242-247, equation 1.1.
     """
+    return Moments(*(values.T for values in _moments(outcome, arm, active)))
+
+
+def _moments(outcome: FloatArray, arm: AnyArray, active: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Number, mean and sum of squared deviations, (2, replicate) each: control, active."""
     outcome, arm = patient_major(outcome), patient_major(arm)
     n, total, squares = np.zeros((3, 2, outcome.shape[1]))
     _sum_by_arm(outcome, arm, active, n, total)
     mean = total / np.where(n > 0, n, np.nan)
     _square_by_arm(outcome, arm, active, mean, squares)
-    return Moments(n.T, mean.T, squares.T)
+    return n, mean, squares
 
 
 def t_test(outcome: FloatArray, arm: AnyArray, active: int, variance: Literal["pooled", "welch"] = "pooled") -> Contrast:
@@ -91,23 +99,24 @@ def t_test(outcome: FloatArray, arm: AnyArray, active: int, variance: Literal["p
     Source: Student (1908), Biometrika 6, 1-25; Welch (1938), Biometrika 29, 350-362; degrees of freedom as in
     Satterthwaite (1946), Biometrics Bulletin 2, equation 17.
     """
-    n, mean, squares = two_arm_moments(outcome, arm, active)
+    n, mean, squares = _moments(outcome, arm, active)
     status = _status_of_moments(n, mean, squares)
     ok = status == Status.OK
-    n = np.where(ok[:, np.newaxis], n, np.nan)
+    n_control, n_active = n if ok.all() else np.where(ok, n, np.nan)
     if variance == "pooled":
-        df = n.sum(axis=1) - 2
-        variance_of_mean = squares.sum(axis=1) / df * (1 / n).sum(axis=1)
+        df = n_control + n_active - 2
+        variance_of_mean = (squares[0] + squares[1]) / df * (1 / n_control + 1 / n_active)
     else:
-        parts = squares / (n - 1) / n  # (R, 2): the squared standard error of each mean
-        variance_of_mean = parts.sum(axis=1)
-        df = variance_of_mean**2 / (parts**2 / (n - 1)).sum(axis=1)
-    return Contrast(np.where(ok, mean[:, 1] - mean[:, 0], np.nan), np.sqrt(variance_of_mean), df, status)
+        control, treated = squares[0] / (n_control - 1) / n_control, squares[1] / (n_active - 1) / n_active  # squared standard errors of the means
+        variance_of_mean = control + treated
+        df = variance_of_mean**2 / (control**2 / (n_control - 1) + treated**2 / (n_active - 1))
+    difference = mean[1] - mean[0]
+    return Contrast(difference if ok.all() else np.where(ok, difference, np.nan), np.sqrt(variance_of_mean), df, status)
 
 
 def _status_of_moments(n: FloatArray, mean: FloatArray, squares: FloatArray) -> IntArray:
-    status = np.full(n.shape[0], int(Status.OK))
-    rounding = NEGLIGIBLE_SPREAD * np.abs(np.nan_to_num(mean)).max(axis=1)
-    status[squares.sum(axis=1) <= n.sum(axis=1) * rounding**2] = Status.NO_VARIATION
-    status[n.min(axis=1) < 2] = Status.TOO_FEW_PATIENTS
+    status = np.full(n.shape[1], int(Status.OK))
+    rounding = NEGLIGIBLE_SPREAD * np.maximum(np.abs(mean[0]), np.abs(mean[1]))
+    status[squares[0] + squares[1] <= (n[0] + n[1]) * rounding**2] = Status.NO_VARIATION
+    status[np.minimum(n[0], n[1]) < 2] = Status.TOO_FEW_PATIENTS
     return status

@@ -187,7 +187,7 @@ def test_a_maximum_too_far_out_to_be_resolved_is_no_number():
 
 
 def test_firths_fit_is_found_in_small_samples_too():
-    """The information alone is too crude a second derivative of the penalised likelihood here: one fit in twenty would not converge."""
+    """The information alone is too crude a second derivative of the penalised likelihood here: some would not converge."""
     for outcome, arm, covariates in small_data_sets(200, seed=21):
         columns = [column[np.newaxis] for column in covariates]
         status = logistic_regression(outcome[np.newaxis], arm[np.newaxis].astype(np.int8), 1, columns, penalty="firth").status[0]

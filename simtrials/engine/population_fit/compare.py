@@ -108,7 +108,7 @@ def _known(first: FloatArray, second: FloatArray) -> BoolArray:
 
 def quantile_plot(sample: Sample, crp: FloatArray, shape: LogNormal) -> QuantilePlot:
     """Measured values against the quantiles of the population; the band is that of a sample of the effective size."""
-    order = np.argsort(sample.crp.logarithm, kind="stable")
+    order = np.argsort(np.where(sample.crp.below, -np.inf, sample.crp.logarithm), kind="stable")
     weight = sample.weight[order] / sample.weight.sum()
     below = sample.crp.below[order]
     measured = ~below

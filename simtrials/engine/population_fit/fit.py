@@ -13,7 +13,7 @@ from simtrials.engine.files import read_table
 from simtrials.engine.population_fit.compare import comparison, quantile_plot, simulated
 from simtrials.engine.population_fit.declare import Kind, Marginals, declared_population
 from simtrials.engine.population_fit.models import crp_regression, log_normal
-from simtrials.engine.population_fit.notes import notes_on
+from simtrials.engine.population_fit.notes import counted_as, notes_on
 from simtrials.engine.population_fit.outcome import PopulationFit
 from simtrials.engine.population_fit.sample import Request, Sample, sample_of
 from simtrials.engine.population_fit.survey import effective_size
@@ -67,7 +67,8 @@ def fit_population(
     DeclarationError
         With what is wrong, where, and the nearest remedy, when the call or the data cannot be used.
     """
-    request = Request(crp, below_limit, limit_of_detection, where, weights, None if columns is None else tuple(columns), strata, clusters, bmi, age, sex)
+    asked = None if columns is None else tuple(columns)
+    request = Request(crp, below_limit, limit_of_detection, where, weights, asked, strata, clusters, bmi, age, sex)
     _check_call(request, kind, marginals, cuts, seed)
     table = read_table(str(data))
     sample = sample_of(table, request)
@@ -104,7 +105,7 @@ def fit_population(
         qq=quantile_plot(sample, people.crp, shape),
         seed=seed,
         n_simulated=people.crp.size,
-        notes=notes_on(sample, request, kind, remarks, why_not),
+        notes=notes_on(sample, request, kind, [*remarks, *counted_as(people.covariates)], why_not),
     )
 
 

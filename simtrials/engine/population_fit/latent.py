@@ -87,12 +87,13 @@ def _cells(first: Scores, second: Scores, share: FloatArray) -> tuple[FloatArray
     mask = ~first.exact & ~second.exact
     ends = np.column_stack([first.low, first.high, second.low, second.high])[mask]
     cells, place = np.unique(ends, axis=0, return_inverse=True)
-    return cells, np.bincount(place.reshape(-1), share[mask], cells.shape[0])
+    return cells, np.bincount(place.reshape(-1), share[mask], cells.shape[0]).astype(np.float64)
 
 
 def rectangle(low_x: FloatArray, high_x: FloatArray, low_y: FloatArray, high_y: FloatArray, rho: float) -> FloatArray:
     """Probability that two standard normals with correlation `rho` fall into rectangles."""
-    return np.asarray(both_below(high_x, high_y, rho) - both_below(low_x, high_y, rho) - both_below(high_x, low_y, rho) + both_below(low_x, low_y, rho))
+    upper = both_below(high_x, high_y, rho) - both_below(low_x, high_y, rho)
+    return np.asarray(upper - both_below(high_x, low_y, rho) + both_below(low_x, low_y, rho))
 
 
 def both_below(x: FloatArray, y: FloatArray, rho: float) -> FloatArray:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import betaln, digamma, gammaln, ndtri, xlogy
+from scipy.special import betaln, digamma, gammaln, ndtr, ndtri, xlogy
 
 from simtrials.core.arrays import FloatArray
 from simtrials.core.expressions import Category
@@ -15,6 +15,8 @@ from simtrials.engine.population_fit.survey import effective_size
 Declared = dict[str, Any]
 FEW_VALUES, FEW_WHOLE_NUMBERS = 10, 30
 """A number with at most so many different values keeps them: it is drawn as steps."""
+OUTERMOST = 3.5
+"""Standard deviations from the middle at which the last quantiles are set."""
 HEAVY = 0.05
 """A value that several people share and that holds more than this part of the weight keeps its place among the quantiles."""
 
@@ -38,10 +40,11 @@ def number_marginal(values: FloatArray, weight: FloatArray, parametric: bool) ->
     if parametric:
         return _best_parametric(values, weight)
     log = bool(distinct[0] > 0 and abs(skewness(np.log(values), weight)) < abs(skewness(values, weight)))
+    scale = np.log(values) if log else values
     shares = _probabilities(effective_size(weight))
-    heights = weighted_quantiles(np.log(values) if log else values, weight, shares)
-    quantiles = np.exp(heights) if log else heights
-    return _quantiles(shares, np.clip(quantiles, distinct[0], distinct[-1]), log, distinct[0], distinct[-1])
+    _, sd = _moments(scale, weight / weight.sum())
+    shares, heights = _with_tails(shares, weighted_quantiles(scale, weight, shares), sd, scale.min(), scale.max())
+    return _quantiles(shares, heights, log, distinct[0], distinct[-1])
 
 
 def has_few_values(values: FloatArray) -> bool:
@@ -59,14 +62,14 @@ def biomarker_marginal(crp: Biomarker, weight: FloatArray, mean_log: float, sd_l
     measured = ~crp.below
     lowest, highest = float(np.nanmin(crp.value)), float(np.nanmax(crp.value))
     if share_below == 0:
-        return _quantiles(shares, np.exp(weighted_quantiles(crp.logarithm, weight, shares)), True, lowest, highest)
-    limit = crp.limit or lowest
-    beneath = shares[shares < share_below - 0.005]
+        shares, heights = _with_tails(shares, weighted_quantiles(crp.logarithm, weight, shares), sd_log, np.log(lowest), np.log(highest))
+        return _quantiles(shares, heights, True, lowest, highest)
     above = shares[shares > share_below + 0.005]
-    edge = np.clip(share_below, 1e-4, 1 - 1e-4)
-    tail = limit * np.exp(sd_log * (ndtri(beneath) - ndtri(edge)))
-    body = np.exp(weighted_quantiles(crp.logarithm[measured], weight[measured], (above - share_below) / (1 - share_below)))
-    return _quantiles(np.array([*beneath, edge, *above]), np.array([*tail, limit, *np.maximum(body, limit)]), True, None, highest)
+    body = weighted_quantiles(crp.logarithm[measured], weight[measured], (above - share_below) / (1 - share_below))
+    edge = float(np.clip(share_below, 1e-4, 1 - 1e-4))
+    limit = np.log(crp.limit or lowest)
+    shares, heights = _with_tails(np.array([edge, *above]), np.array([limit, *np.maximum(body, limit)]), sd_log, -np.inf, np.log(highest))
+    return _quantiles(shares, heights, True, None, highest)
 
 
 def weighted_quantiles(values: FloatArray, weight: FloatArray, shares: FloatArray) -> FloatArray:
@@ -96,13 +99,29 @@ def rounded(value: float, digits: int = 4) -> float:
 
 
 def _probabilities(size: float) -> FloatArray:
-    """Shares at which quantiles are taken: 9 to 23, so that a few people lie beyond the outermost."""
+    """Shares at which quantiles are taken: 9 to 23, so that about four people lie beyond the outermost."""
     inner = np.arange(1, 20) / 20 if size >= 100 else np.arange(1, 10) / 10
-    ends = [0.01, 0.025] if size >= 400 else [0.025] if size >= 100 else [0.05] if size >= 40 else []
+    ends = [0.0025, 0.01] if size >= 1600 else [0.01] if size >= 400 else [0.025] if size >= 100 else [0.05] if size >= 40 else []
     return np.array([*ends, *inner, *(1 - end for end in reversed(ends))])
 
 
-def _quantiles(shares: FloatArray, values: FloatArray, log: bool, minimum: float | None, maximum: float | None) -> Declared:
+def _with_tails(shares: FloatArray, heights: FloatArray, sd: float, lowest: float, highest: float) -> tuple[FloatArray, FloatArray]:
+    """The quantiles with one more at each end, as far out as a normal tail with the SD of the data goes, at most to the extremes.
+
+    The slope between the two outermost quantiles of the data would rest on a handful of people.
+    """
+    z = ndtri(shares)
+    down = min((heights[0] - lowest) / sd, OUTERMOST + z[0])
+    up = min((highest - heights[-1]) / sd, OUTERMOST - z[-1])
+    if down > 1e-3:
+        z, heights = np.concatenate([[z[0] - down], z]), np.concatenate([[heights[0] - sd * down], heights])
+    if up > 1e-3:
+        z, heights = np.concatenate([z, [z[-1] + up]]), np.concatenate([heights, [heights[-1] + sd * up]])
+    return ndtr(z), heights
+
+
+def _quantiles(shares: FloatArray, heights: FloatArray, log: bool, minimum: float | None, maximum: float | None) -> Declared:
+    values = np.exp(heights) if log else heights
     declared: Declared = {"kind": "quantiles", "probabilities": [round(float(p), 8) for p in shares], "values": [rounded(v, 5) for v in values]}
     declared |= {"log": True} if log else {}
     declared |= {} if minimum is None else {"minimum": float(minimum)}

@@ -26,14 +26,11 @@ def crp_regression(sample: Sample, request: Request) -> tuple[Regression | None,
     if regressors is None:
         return None, why_not
     fit = fit_censored(sample.crp.logarithm, sample.crp.below, regressors, sample.weight, used, sample.design)
-    intercept, bmi_slope, age_slope, female = (float(value) for value in fit.coefficients)
     share = sample.weight[used] / sample.weight[used].sum()
     line = regressors[used] @ fit.coefficients
     between = float((share * (line - (share * line).sum()) ** 2).sum())
-    errors = fit.std_errors
-    return Regression(
-        intercept, bmi_slope, age_slope, female, fit.sd, (errors[0], errors[1], errors[2], errors[3], errors[4]), between / (between + fit.sd**2), int(used.sum())
-    ), ""
+    coefficients = [float(value) for value in fit.coefficients]
+    return Regression(*coefficients, fit.sd, tuple(float(error) for error in fit.std_errors), between / (between + fit.sd**2), int(used.sum())), ""
 
 
 def _regressors(sample: Sample, request: Request) -> tuple[FloatArray | None, BoolArray, str]:
@@ -50,8 +47,9 @@ def _regressors(sample: Sample, request: Request) -> tuple[FloatArray | None, Bo
         return None, used, f"{request.sex!r} must be a category with a level 'female'"
     used = ~(is_missing(bmi) | is_missing(age) | is_missing(sex))
     woman = sex.codes == sex.levels.index("female")
-    if min((used & woman).sum(), (used & ~woman).sum()) < FEWEST_PER_SEX:
-        return None, used, f"it needs at least {FEWEST_PER_SEX} women and {FEWEST_PER_SEX} others, the rows used have {(used & woman).sum()} and {(used & ~woman).sum()}"
+    women, others = int((used & woman).sum()), int((used & ~woman).sum())
+    if min(women, others) < FEWEST_PER_SEX:
+        return None, used, f"it needs at least {FEWEST_PER_SEX} women and {FEWEST_PER_SEX} others, the rows used have {women} and {others}"
     regressors = np.column_stack([np.ones(sample.n), bmi - BMI, age - AGE, woman.astype(np.float64)])
     if not np.isfinite(regressors[used]).all():
         return None, used, f"{request.bmi!r} and {request.age!r} must be finite"

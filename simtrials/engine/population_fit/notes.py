@@ -1,9 +1,10 @@
 """What a reader of a fit should know, in sentences."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from simtrials.core.expressions import Category, Column
 from simtrials.engine.population_fit.declare import Kind
 from simtrials.engine.population_fit.marginals import weighted_quantiles
 from simtrials.engine.population_fit.sample import Request, Sample
@@ -15,6 +16,15 @@ FEW = 50
 def notes_on(sample: Sample, request: Request, kind: Kind, remarks: Sequence[str], why_no_regression: str) -> tuple[str, ...]:
     """Sentences on the errors, the limit of detection, what is not in the population and how it was made."""
     return (*_errors(sample, request), *_biomarker(sample, request), *_people(sample, why_no_regression), *remarks, *_kind(kind, sample))
+
+
+def counted_as(covariates: Mapping[str, Column]) -> list[str]:
+    """How categories count in the table of correlations."""
+    return [
+        f"in the table of correlations {name} counts {', '.join(f'{level} {place}' for place, level in enumerate(column.levels))}"
+        for name, column in covariates.items()
+        if isinstance(column, Category)
+    ]
 
 
 def _errors(sample: Sample, request: Request) -> Iterator[str]:
@@ -55,6 +65,6 @@ def _people(sample: Sample, why_no_regression: str) -> Iterator[str]:
 
 def _kind(kind: Kind, sample: Sample) -> Iterator[str]:
     if kind == "gaussian_copula" and sample.covariates:
-        yield "correlations of the copula are those of normal scores; where a column has categories, few values or values below the limit, by maximum likelihood"
+        yield "correlations of the copula are those of normal scores; by maximum likelihood where a column has categories or ties"
     if kind == "crp_regression":
         yield "CRP goes with other columns only through BMI, age and sex"

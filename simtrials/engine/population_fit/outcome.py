@@ -59,11 +59,9 @@ class PopulationFit:
         known = [prevalence for prevalence in self.prevalences if prevalence.share.data is not None]
         told = ", ".join(f">= {prevalence.cut:g} in {_percent(prevalence.share)}%" for prevalence in known)
         head += [comment(f"Measured CRP in mg/L of the data (standard error): {told}.")] if told else []
-        head += [comment(f"{self.request.crp} is one measured sample per person: name it as `observed` of [assays.crp], kind = \"serial\"" + self._limit_advice())]
+        limit = "" if self.limit is None else f", limit_of_detection = {self.limit!r}"
+        head += [comment(f"One measured sample per person: [assays.crp] with kind = 'serial', observed = '{self.request.crp}'{limit}.")]
         return "\n".join([*head, "", block(["population"], self.declared)])
-
-    def _limit_advice(self) -> str:
-        return f", with limit_of_detection = {self.limit}." if self.limit is not None else "."
 
     def to_dict(self) -> dict[str, Any]:
         """All that was found, as plain values; None where the data cannot tell."""
@@ -106,7 +104,8 @@ class PopulationFit:
         rows += [{"part": "rows", "name": f"left out: {reason.reason}", "data": reason.n} for reason in self.left_out]
         rows += [{"part": "rows", "name": "used", "data": self.n}, {"part": "rows", "name": "effective size", "data": self.effective_size}]
         rows += [{"part": "rows", "name": f"of these {reason.reason}", "data": reason.n} for reason in self.lacking]
-        rows += [{"part": "rows", "name": "with every covariate", "data": self.n_complete}, {"part": "rows", "name": "below the limit", "data": self.n_below}]
+        counts = {"with every covariate": self.n_complete, "below the limit of detection": self.n_below}
+        rows += [{"part": "rows", "name": name, "data": count} for name, count in counts.items()]
         rows += [{"part": "prevalence", "name": f"crp >= {p.cut:g}", **_plain(p.share), "log_normal": p.log_normal} for p in self.prevalences]
         rows += [{"part": "ln_crp", "name": "mean", **_plain(self.ln_mean), "log_normal": self.log_normal.mean}]
         rows += [{"part": "ln_crp", "name": "sd", **_plain(self.ln_sd), "log_normal": self.log_normal.sd}]

@@ -52,7 +52,7 @@ class Regression:
     age_slope: float
     female: float
     residual_sd: float
-    std_errors: tuple[float, float, float, float, float]
+    std_errors: tuple[float, ...]
     explained: float
     n: int
 

@@ -1,87 +1,71 @@
-"""Quantiles of measured CRP in the data against those of the fitted population, and of a log-normal."""
+"""How well a population fits: quantiles of measured CRP, and shares above the cut-offs, in the data and in the population."""
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import expit, logit, ndtri
 
 from simtrials.core.arrays import AnyArray, FloatArray
 from simtrials.engine.population_fit import PopulationFit
 from simtrials.report import look
-from simtrials.report.numbers import whole
+from simtrials.report.figures import canvas
+from simtrials.report.numbers import Z95, plain, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SIDE_MM, MM_PER_INCH = 110.0, 25.4
+HEIGHT_MM = 86.0
 MOST_POINTS = 200
-TICKS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-STYLE: dict[str, Any] = {
-    "font.family": look.FONT,
-    "font.size": look.TEXT_PT,
-    "axes.linewidth": look.AXIS_PT,
-    "axes.edgecolor": look.INK,
-    "axes.labelcolor": look.INK,
-    "xtick.labelsize": look.TICK_PT,
-    "ytick.labelsize": look.TICK_PT,
-    "svg.fonttype": "path",
-    "svg.hashsalt": look.SVG_SALT,
-}
-KINDS = {"gaussian_copula": "copula", "crp_regression": "regression on BMI, age and sex", "resampled": "resampled rows"}
+FITTED: dict[str, Any] = {"marker": "s", "color": look.ACCENT, "markeredgewidth": 0, "linestyle": "none"}
+LOG_NORMAL: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "markeredgecolor": look.CONTROL, "markeredgewidth": 0.9, "linestyle": "none"}
+KINDS = {"gaussian_copula": "copula", "crp_regression": "regression", "resampled": "resampled rows"}
 
 
 def draw(fit: PopulationFit, ax: "Axes | None" = None) -> "Figure":
-    """The figure; with `ax` only the panel is drawn, into the figure it belongs to."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(STYLE):
-        if ax is not None:
-            _panel(fit, ax)
-            figure = ax.get_figure(root=True)
-            assert figure is not None
-            return figure
-        figure = Figure(figsize=(SIDE_MM / MM_PER_INCH, (SIDE_MM + 16) / MM_PER_INCH))
-        axes = figure.add_axes((0.13, 0.10, 0.83, 0.74))
-        _panel(fit, axes)
-        figure.text(0.02, 0.975, "Measured CRP: the data against the fitted population", size=look.TITLE_PT, weight="bold", color=look.INK, va="top")
-        note = "Filled: quantiles of the fitted population; hollow: of a log-normal with the data's mean and SD of ln CRP.\n"
-        note += f"On the line both agree. Band: 95% of samples worth {whole(fit.effective_size)} people"
-        note += f"; {whole(fit.n_below)} below the limit of detection not drawn." if fit.n_below else "."
-        figure.text(0.02, 0.935, note, size=look.SMALLEST_PT, color=look.SECONDARY, va="top", linespacing=look.LINE_SPACING)
-        return figure
+    """The figure; with `ax` only the quantiles are drawn, into the figure that it belongs to."""
+    if ax is not None:
+        _quantiles(fit, ax)
+        owner = ax.get_figure(root=True)
+        assert owner is not None
+        return owner
+    with canvas.styled():
+        page = canvas.sheet(HEIGHT_MM, f"Measured CRP in the data and in the fitted population, {fit.name}", _how_to_read(fit))
+        _quantiles(fit, page.axes(13.0, 10.0, 78.0, HEIGHT_MM - 12.0, sides="left bottom"))
+        _shares(fit, page.axes(116.0, 10.0, 55.0, HEIGHT_MM - 12.0, sides="left bottom"))
+        return canvas.finished(page)
 
 
 def image(fit: PopulationFit, form: str) -> bytes:
     """The figure as the bytes of an SVG or PNG file, the same each time."""
-    import matplotlib
-
-    stream = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
-        metadata = {"Date": None} if form == "svg" else {"Software": None}
-        draw(fit).savefig(stream, format=form, dpi=look.PNG_DPI, metadata=metadata)
-    return stream.getvalue()
+    return canvas.image(draw(fit), form)
 
 
-def _panel(fit: PopulationFit, ax: "Axes") -> None:
+def _how_to_read(fit: PopulationFit) -> str:
+    """The gray line below the title."""
+    people = "each mark is a person" if fit.qq.data.size <= MOST_POINTS else f"marks are {MOST_POINTS} people from low to high at most"
+    told = f"Left: {people}; on the line data and population agree; band: 95% of samples worth {whole(fit.effective_size)} people."
+    told += " Right: line and pale bar are the data with their 95% sampling interval."
+    if fit.n_below:
+        told += f" {whole(fit.n_below)} people below the limit of detection are counted, not drawn; a share that hangs on them has no bar."
+    return told
+
+
+def _quantiles(fit: PopulationFit, ax: "Axes") -> None:
     qq, some = fit.qq, _thinned(fit.qq.share)
     shown = np.concatenate([qq.data, qq.fitted, qq.log_normal, [] if fit.limit is None else [fit.limit]])
     low, high = float(shown.min()) / 1.25, float(shown.max()) * 1.25
-    for set_scale, set_limits in ((ax.set_xscale, ax.set_xlim), (ax.set_yscale, ax.set_ylim)):
-        set_scale("log")
-        set_limits(low, high)
+    _axes(ax, low, high)
     ax.fill_between(qq.fitted, np.clip(qq.lower, low, high), np.clip(qq.upper, low, high), color=look.ZONE, linewidth=0)
     ax.plot([low, high], [low, high], color=look.SECONDARY, linewidth=look.AXIS_PT)
-    hollow = {"markerfacecolor": "none", "markeredgecolor": look.CONTROL, "markeredgewidth": 0.8}
-    ax.plot(qq.log_normal[some], qq.data[some], "o", markersize=look.MARKER_PT - 1, **hollow)
-    ax.plot(qq.fitted[some], qq.data[some], "s", markersize=look.MARKER_PT - 1.5, color=look.ACCENT, markeredgewidth=0)
+    ax.plot(qq.log_normal[some], qq.data[some], markersize=look.MARKER_PT - 1, **LOG_NORMAL)
+    ax.plot(qq.fitted[some], qq.data[some], markersize=look.MARKER_PT - 1.5, **FITTED)
     if fit.limit is not None:
         ax.axhline(fit.limit, color=look.SECONDARY, linewidth=look.AXIS_PT, linestyle=(0, (2, 2)))
-        ax.text(high / 1.08, fit.limit / 1.03, "limit of detection", size=look.NOTE_PT, color=look.SECONDARY, ha="right", va="top")
-    _key(ax, KINDS[fit.kind])
-    _ticks(ax, low, high)
+        ax.text(high / 1.08, fit.limit * 1.03, "limit of detection", size=look.NOTE_PT, color=look.SECONDARY, ha="right", va="bottom")
+    for height, marks, name in ((0.95, FITTED, KINDS[fit.kind]), (0.895, LOG_NORMAL, "log-normal")):
+        ax.plot([0.035], [height], transform=ax.transAxes, markersize=look.MARKER_PT, **marks)
+        ax.text(0.065, height, name, transform=ax.transAxes, color=look.INK, va="center")
     ax.set_xlabel("quantile of the population (CRP, mg/L)")
     ax.set_ylabel("measured in the data (CRP, mg/L)")
 
@@ -94,23 +78,35 @@ def _thinned(share: FloatArray) -> AnyArray:
     return np.unique(np.searchsorted(z, np.linspace(z[0], z[-1], MOST_POINTS)))
 
 
-def _key(ax: "Axes", population: str) -> None:
-    """Which marks are which, at the empty upper left."""
-    for height, marker, text in ((0.95, "s", population), (0.905, "o", "log-normal")):
-        face, edge = (look.ACCENT, look.ACCENT) if marker == "s" else ("none", look.CONTROL)
-        ax.plot([0.035], [height], marker, transform=ax.transAxes, markersize=look.MARKER_PT, markerfacecolor=face, markeredgecolor=edge)
-        ax.text(0.06, height, text, transform=ax.transAxes, size=look.TEXT_PT, color=look.INK, va="center")
+def _axes(ax: "Axes", low: float, high: float) -> None:
+    """The same round numbers of mg/L on both axes."""
+    ax.set_yscale("log")
+    ax.set_ylim(low, high)
+    canvas.log_axis(ax, low, high)
+    canvas.number_axis(ax.yaxis, list(ax.get_xticks()))
 
 
-def _ticks(ax: "Axes", low: float, high: float) -> None:
-    """Round numbers of mg/L on both axes."""
-    from matplotlib.ticker import FixedLocator, NullLocator
+def _shares(fit: PopulationFit, ax: "Axes") -> None:
+    """One row for each cut-off: the share of people at or above it."""
+    for row, prevalence in enumerate(fit.prevalences):
+        found = prevalence.share
+        if found.data is not None and found.std_error is not None:
+            low, high = _interval(found.data, found.std_error)
+            ax.barh(row, 100 * (high - low), left=100 * low, height=0.5, color=look.ZONE, linewidth=0)
+            ax.plot([100 * found.data] * 2, [row - 0.25, row + 0.25], color=look.INK, linewidth=look.DATA_PT, solid_capstyle="butt")
+        ax.plot([100 * prevalence.log_normal], [row], markersize=look.MARKER_PT, **LOG_NORMAL)
+        ax.plot([100 * found.fitted], [row], markersize=look.MARKER_PT - 0.5, **FITTED)
+    ax.set_ylim(len(fit.prevalences) - 0.4, -0.6)
+    ax.set_xlim(0, 100)
+    ax.set_yticks(range(len(fit.prevalences)), [f"{plain(prevalence.cut)} or more" for prevalence in fit.prevalences])
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel("people (%)")
+    ax.set_ylabel("measured CRP (mg/L)")
 
-    ticks = [tick for tick in TICKS if low <= tick <= high]
-    ticks = ticks if len(ticks) >= 2 else [float(f"{value:.2g}") for value in (low * 1.25, high / 1.25)]
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(FixedLocator(ticks))
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(lambda value, _: f"{value:g}")
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
+
+def _interval(share: float, error: float) -> tuple[float, float]:
+    """95% interval of a share, on the logit scale so that it stays within 0 and 1."""
+    if not 0 < share < 1:
+        return share, share
+    half = Z95 * error / (share * (1 - share))
+    return float(expit(logit(share) - half)), float(expit(logit(share) + half))

@@ -75,31 +75,32 @@ class OpenBlocks(AllocationState):
 
     def assign(self, streams: Streams, stratum: AnyArray) -> ArmArray:
         luck = patient_major(uniforms(streams["allocation"], (stratum.shape[0], stratum.shape[1])))
-        if self.n_strata == 1:
-            arm = (
-                _assign_two(luck, self.left[0], self.full)
-                if self.full.size == 2
-                else _assign_in_strata(luck, np.zeros(luck.shape, np.int16), self.left, self.full)
-            )
+        if self.n_strata == 1 and self.full.size == 2:
+            arm = _assign_two(luck, self.left[0, 0], self.left[0, 1], self.full)
         else:
             arm = _assign_in_strata(luck, patient_major(stratum), self.left, self.full)
         return replicate_major(arm)
 
 
 @kernel
-def _assign_two(luck: FloatArray, left: FloatArray, full: FloatArray) -> ArmArray:
-    """(P, R) arms of a trial with two arms and one stratum, without a branch in the innermost loop; `left` (2, R) is used up in place."""
+def _assign_two(luck: FloatArray, first: FloatArray, second: FloatArray, full: FloatArray) -> ArmArray:
+    """(P, R) arms of a trial with two arms and one stratum; the places left in each arm, (R,), are used up in place.
+
+    No branch and no second axis in the innermost loop, so that it runs on vectors.
+    """
     patients, replicates = luck.shape
     arm = np.empty((patients, replicates), dtype=np.int8)
+    full_first, full_second = full[0], full[1]
     for p in range(patients):
+        row, out = luck[p], arm[p]
         for r in range(replicates):
-            new = left[0, r] + left[1, r] == 0.0
-            first = full[0] if new else left[0, r]
-            second = full[1] if new else left[1, r]
-            chosen = luck[p, r] * (first + second) >= first
-            left[0, r] = first if chosen else first - 1.0
-            left[1, r] = second - 1.0 if chosen else second
-            arm[p, r] = 1 if chosen else 0
+            left = first[r] + second[r]
+            a = full_first if left == 0.0 else first[r]
+            b = full_second if left == 0.0 else second[r]
+            chosen = 1.0 if row[r] * (a + b) >= a else 0.0
+            first[r] = a - (1.0 - chosen)
+            second[r] = b - chosen
+            out[r] = np.int8(chosen)
     return arm
 
 

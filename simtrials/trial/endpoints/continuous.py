@@ -103,6 +103,8 @@ class ContinuousCourse(Course):
         made = self.declared
         spread = deviation[-1] if self.sd_ratio is None else deviation[-1] * self.sd_ratio[arm]
         sign = 1.0 if made.better == "up" else -1.0
-        value = spread + (made.mean + sign * benefit.at(0))
+        value = np.multiply(benefit.at(0), sign) if len(benefit.size) else np.zeros_like(spread)
+        value += spread
+        value += made.mean
         baseline = None if made.baseline is None else (made.baseline.mean + deviation[0]).T
         return Measurements((made.week,), value.T[:, :, np.newaxis], everybody((*value.T.shape, 1)), baseline, improves=made.better)
