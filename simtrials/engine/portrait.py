@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from simtrials.core.arrays import BoolArray, FloatArray
+from simtrials.core.arrays import AnyArray, BoolArray, FloatArray
 from simtrials.core.data import Measurements, SimulatedTrial
 from simtrials.core.expressions import Category
 from simtrials.core.outcomes import change, remission, response
@@ -38,6 +38,7 @@ def portrait(scenario: Scenario, trial: PreparedTrial) -> dict[str, Any]:
         "n_patients": n_patients,
         "pass_rate": trial.pass_rate,
         "notes": list(trial.notes),
+        "arm_ranges": [_range_of([(part.data.arm == arm).sum(axis=1) for part in trials]) for arm in range(len(scenario.design.arms))],
         "arms": [float(np.mean([(part.data.arm == arm).sum(axis=1).mean() for part in trials])) for arm in range(len(scenario.design.arms))],
         "assays": {name: _assay(name, scenario, trial, trials, everybody) for name in trial.laboratories},
         "covariates": {name: _covariate(name, trials, everybody) for name in trial.columns if name in everybody and name not in trial.laboratories},
@@ -53,6 +54,11 @@ def portrait(scenario: Scenario, trial: PreparedTrial) -> dict[str, Any]:
             about |= _course(name, endpoint, scenario, trials, forced)
         found["endpoints"][name] = about
     return found
+
+
+def _range_of(counts: list[AnyArray]) -> list[float]:
+    """The range in which 90% of trials lie."""
+    return [float(value) for value in np.quantile(np.concatenate(counts), [0.05, 0.95], method="inverted_cdf")]
 
 
 def _streams(scenario: Scenario, block: int) -> Streams:
@@ -166,7 +172,7 @@ def _effect(
         {"from": float(cuts[i]), "to": float(cuts[i + 1]), "benefit": float(flat[group == i].mean()) if (group == i).any() else reached}
         for i in range(10)
     ]
-    grid = np.exp(np.linspace(np.log(0.2), np.log(30), 120))
+    grid = _grid(sized.effect, all_markers)
     luck = np.broadcast_to((np.arange(200) + 0.5) / 200, (grid.size, 200))
     curve = sized.effect.shape(np.broadcast_to(grid[:, np.newaxis], luck.shape), luck).mean(axis=1)
     about |= {
@@ -176,6 +182,14 @@ def _effect(
         "curve": (reached * curve).tolist(),
     }
     return about | {"acts_on": sized.effect.acts_on, "biomarker": sized.effect.biomarker or next(iter(trial.laboratories))}
+
+
+def _grid(effect: Effect, everybody: FloatArray) -> FloatArray:
+    """Biomarker values at which the curve is drawn: evenly in ln over those of everybody, and on both sides of where the curve bends or jumps."""
+    low, high = np.quantile(everybody, [0.002, 0.998])
+    bends = [getattr(effect, name) for name in ("cut", "zero_at", "full_at") if hasattr(effect, name)]
+    sides = [side for bend in bends if low < bend < high for side in (bend * (1 - 1e-9), bend)]
+    return np.unique(np.concatenate([np.geomspace(low, high, 120), sides]))
 
 
 def _shape(sized: SizedEffect, marker: FloatArray, streams: Streams) -> FloatArray:

@@ -112,7 +112,9 @@ def outcome_rows(scenario: Scenario, about: Mapping[str, Any]) -> list[tuple[str
     control, *active = scenario.design.arms
     if "arms" not in about:
         return []
-    table: list[tuple[str, ...]] = [("outcome", f"{spoken(control)}, %", f"{spoken(active[0]) if len(active) == 1 else 'active'}, %", "risk ratio", "difference")]
+    table: list[tuple[str, ...]] = [
+        ("outcome", f"{spoken(control)}, %", f"{spoken(active[0]) if len(active) == 1 else 'active'}, %", "risk ratio", "difference")
+    ]
     for arm in active:
         for outcome in ("response", "remission"):
             if outcome in about["arms"][arm]:

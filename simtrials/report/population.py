@@ -87,9 +87,23 @@ def _correlations(fit: PopulationFit) -> str:
 
 
 def _notes(fit: PopulationFit) -> str:
-    notes = [f"MCSE: Monte Carlo standard error, {whole(fit.n_simulated)} simulated people. SE: sampling error of the data.", *_cannot_tell(fit)]
+    notes = [*_verdict(fit), *_cannot_tell(fit)]
+    notes.append(f"SE: sampling error of the data. MCSE: Monte Carlo standard error, {whole(fit.n_simulated)} simulated people.")
     notes += [f"{note[0].upper()}{note[1:]}." if note.split()[0].isalpha() else f"{note}." for note in fit.notes]
     return "\n".join(_paragraph(note, INDENT) for note in notes)
+
+
+def _verdict(fit: PopulationFit) -> list[str]:
+    """How far the population is from the data, beside how far the data may be from the truth."""
+    known = [row.share for row in fit.prevalences if row.share.data is not None and row.share.std_error is not None]
+    if not known:
+        return []
+    gap = max(abs(share.fitted - (share.data or 0.0)) for share in known)
+    error = max(share.std_error or 0.0 for share in known)
+    return [
+        f"The population is within {fixed(math.ceil(1000 * gap) / 10, 1)} percentage points of the data at these cut-offs; "
+        f"the data's own sampling error is up to {fixed(100 * error, 1)}."
+    ]
 
 
 def _cannot_tell(fit: PopulationFit) -> list[str]:
@@ -98,5 +112,4 @@ def _cannot_tell(fit: PopulationFit) -> list[str]:
     if not unknown:
         return []
     assert fit.limit is not None
-    assert not math.isnan(fit.limit)
     return [f"{DASH}: the data cannot tell who has {' or '.join(unknown)} mg/L or more, as the limit of detection is {fit.limit:g} mg/L."]

@@ -103,7 +103,9 @@ def next_command(run: Run, rows: Sequence[PowerRow]) -> str:
         return f"simtrials report {run.folder}"
     target = run.scenario.target_power
     unsure = [row.count for row in rows if row.verdict(target) == "cannot tell"]
-    wanted = [more for count in unsure if (more := numbers.more_replicates(count.shown, count.of, target) or 0) and more <= MOST_EXTENDED * run.n_replicates]
+    wanted = [
+        more for count in unsure if (more := numbers.more_replicates(count.shown, count.of, target) or 0) and more <= MOST_EXTENDED * run.n_replicates
+    ]
     if wanted:
         return f"simtrials run {scenario_file(run)} --replicates {run.n_replicates + max(wanted)}"
     return f"simtrials patients {scenario_file(run)} --trial 1 --out patients.csv"

@@ -8,6 +8,7 @@ from simtrials.core.arrays import AnyArray, ArmArray, FloatArray, IntArray, pati
 from simtrials.core.kernels import kernel
 from simtrials.core.status import Status
 
+TOO_FEW_PATIENTS, NO_VARIATION = int(Status.TOO_FEW_PATIENTS), int(Status.NO_VARIATION)
 NEGLIGIBLE_SPREAD = 1e-12  # a root mean square deviation below this share of the mean is rounding error
 
 
@@ -100,23 +101,32 @@ def t_test(outcome: FloatArray, arm: AnyArray, active: int, variance: Literal["p
     Satterthwaite (1946), Biometrics Bulletin 2, equation 17.
     """
     n, mean, squares = _moments(outcome, arm, active)
-    status = _status_of_moments(n, mean, squares)
-    ok = status == Status.OK
-    n_control, n_active = n if ok.all() else np.where(ok, n, np.nan)
-    if variance == "pooled":
-        df = n_control + n_active - 2
-        variance_of_mean = (squares[0] + squares[1]) / df * (1 / n_control + 1 / n_active)
-    else:
-        control, treated = squares[0] / (n_control - 1) / n_control, squares[1] / (n_active - 1) / n_active  # squared standard errors of the means
-        variance_of_mean = control + treated
-        df = variance_of_mean**2 / (control**2 / (n_control - 1) + treated**2 / (n_active - 1))
-    difference = mean[1] - mean[0]
-    return Contrast(difference if ok.all() else np.where(ok, difference, np.nan), np.sqrt(variance_of_mean), df, status)
+    found = np.empty((3, n.shape[1]))
+    status = np.empty(n.shape[1], dtype=np.int64)
+    _contrast(n, mean, squares, variance == "pooled", found, status)
+    return Contrast(*found, status)
 
 
-def _status_of_moments(n: FloatArray, mean: FloatArray, squares: FloatArray) -> IntArray:
-    status = np.full(n.shape[1], int(Status.OK))
-    rounding = NEGLIGIBLE_SPREAD * np.maximum(np.abs(mean[0]), np.abs(mean[1]))
-    status[squares[0] + squares[1] <= (n[0] + n[1]) * rounding**2] = Status.NO_VARIATION
-    status[np.minimum(n[0], n[1]) < 2] = Status.TOO_FEW_PATIENTS
-    return status
+@kernel
+def _contrast(n: FloatArray, mean: FloatArray, squares: FloatArray, pooled: bool, found: FloatArray, status: IntArray) -> None:
+    """Estimate, standard error and degrees of freedom, (3, replicate), and the status of each replicate."""
+    for r in range(n.shape[1]):
+        control, active = n[0, r], n[1, r]
+        rounding = NEGLIGIBLE_SPREAD * max(abs(mean[0, r]), abs(mean[1, r]))
+        spread = squares[0, r] + squares[1, r]
+        status[r] = 0
+        if min(control, active) < 2:
+            status[r] = TOO_FEW_PATIENTS
+        elif spread <= (control + active) * rounding * rounding:
+            status[r] = NO_VARIATION
+        if status[r] != 0:
+            found[0, r], found[1, r], found[2, r] = np.nan, np.nan, np.nan
+            continue
+        df = control + active - 2
+        variance = spread / df * (1 / control + 1 / active)
+        if not pooled:
+            of_control = squares[0, r] / (control - 1) / control  # squared standard errors of the two means
+            of_active = squares[1, r] / (active - 1) / active
+            variance = of_control + of_active
+            df = variance**2 / (of_control**2 / (control - 1) + of_active**2 / (active - 1))
+        found[0, r], found[1, r], found[2, r] = mean[1, r] - mean[0, r], np.sqrt(variance), df

@@ -61,15 +61,21 @@ class Cohort:
 
     def _benefit(self, effects: tuple[SizedEffect, ...], arm: ArmArray, people: People) -> Benefit:
         """What the drug does to each patient in the patient's arm; luck is drawn whether or not the patient gets the drug."""
-        layers = np.empty((len(effects), arm.shape[1], arm.shape[0]))
-        for layer, sized in zip(layers, effects, strict=True):
-            shape = np.ones((1, arm.shape[0]))
-            if sized.effect.needs_biomarker:
-                marker = marker_of(sized.effect, self.trial.laboratories, people)
-                luck = sized.effect.draw(sized.path, self.streams, *marker.shape)
-                shape = patient_major(sized.effect.shape(marker, luck.get(sized.path)))
-            _in_one_arm(patient_major(arm), sized.arm, sized.size, shape, layer)
-        return Benefit(layers, np.array([sized.onset for sized in effects]) if effects else np.zeros((0, 1)))
+        n_visits = max((sized.onset.size for sized in effects), default=1)
+        by_arm = np.zeros((len(self.trial.trial.design.arms), n_visits))
+        layers, onsets = [], []
+        for sized in effects:
+            if not sized.effect.needs_biomarker:
+                by_arm[sized.arm] = sized.size * sized.onset
+                continue
+            marker = marker_of(sized.effect, self.trial.laboratories, people)
+            luck = sized.effect.draw(sized.path, self.streams, *marker.shape)
+            shape = patient_major(sized.effect.shape(marker, luck.get(sized.path)))
+            layers.append(_in_one_arm(patient_major(arm), sized.arm, sized.size, shape))
+            onsets.append(sized.onset)
+        if not layers:
+            return Benefit(by_arm, np.zeros((0, arm.shape[1], arm.shape[0])), np.zeros((0, n_visits)))
+        return Benefit(by_arm, layers[0][np.newaxis] if len(layers) == 1 else np.stack(layers), np.stack(onsets))
 
     def result(self) -> SimulatedTrial:
         """The trials with everybody enrolled so far."""
@@ -77,12 +83,13 @@ class Cohort:
 
 
 @kernel
-def _in_one_arm(arm: ArmArray, code: int, size: float, shape: FloatArray, out: FloatArray) -> None:
-    """(P, R) size times shape for patients of one arm, 0 for others; a shape of one row holds for all patients."""
+def _in_one_arm(arm: ArmArray, code: int, size: float, shape: FloatArray) -> FloatArray:
+    """(P, R) size times shape for patients of one arm, 0 for others."""
+    out = np.empty(shape.shape)
     for p in range(arm.shape[0]):
-        row = p if shape.shape[0] > 1 else 0
         for r in range(arm.shape[1]):
-            out[p, r] = size * shape[row, r] if arm[p, r] == code else 0.0
+            out[p, r] = size * shape[p, r] if arm[p, r] == code else 0.0
+    return out
 
 
 class Screener:

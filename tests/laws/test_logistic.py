@@ -123,7 +123,7 @@ def small_data_sets(n_sets, seed):
 
 
 def test_separation_is_found_exactly_where_linear_programming_finds_it():
-    """More than 12,000 such data sets were tried when this was written, without one disagreement."""
+    """Of 14,000 similar data sets tried once, one that is separated was left NOT_CONVERGED, and none was decided otherwise."""
     counts = {Status.OK: 0, Status.SEPARATED: 0}
     for outcome, arm, covariates in small_data_sets(600, seed=20):
         columns = [column[np.newaxis] for column in covariates]
@@ -176,8 +176,8 @@ def test_a_maximum_too_far_out_to_be_resolved_is_no_number():
     """All active patients but one have the event, and he is so far out on the covariate that nothing holds the odds ratio below exp(200)."""
     arm = np.repeat([0, 1], [20, 10])[np.newaxis].astype(np.int8)
     x = np.concatenate([np.linspace(-2, 2, 20), np.linspace(-1, 1, 9), [600]])[np.newaxis]
-    outcome = np.concatenate([np.arange(20) < 10, np.ones(9), [0]])[np.newaxis].astype(float)
-    outcome[0, [2, 5, 11, 16]] = [0, 0, 1, 1]
+    control = (np.arange(20) < 10) ^ (np.arange(20) % 4 == 0)
+    outcome = np.concatenate([control, np.ones(9), [0]])[np.newaxis].astype(float)
     found = logistic_regression(outcome, arm, 1, [x])
     assert found.status[0] == Status.NOT_CONVERGED
     assert np.isnan([found.estimate, found.std_error, found.statistic]).all()

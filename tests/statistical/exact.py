@@ -1,6 +1,8 @@
 """Exact answers that the package does not offer itself, by enumeration and numerical integration, written from the definitions."""
 
+import csv
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
@@ -196,3 +198,42 @@ def least_false_logistic(weight: FloatArray, columns: FloatArray, probability: F
         if np.abs(step).max() < 1e-12:
             break
     return coefficients
+
+
+class SurveyCrp:
+    """The people of NHANES 2017-18 of the flagship scenarios, and what one CRP sample of each reports: exact, row by row.
+
+    Usual ln CRP is the stored value shrunk towards the mean so that a new sample, N(usual, within), has the mean and SD of the data. Reports are
+    rounded to 0.1 mg/L. `counted_twice` leaves the stored values as they are: the wrong version, in which the variation counts twice.
+    """
+
+    def __init__(self, path: Path, within: float = 0.60, counted_twice: bool = False) -> None:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if _in_the_flagship(row)]
+        self.within = within
+        weight = np.array([float(row["survey_weight"]) for row in rows])
+        self.weight = weight / weight.sum()
+        self.female = np.array([row["sex"] == "female" for row in rows])
+        ln_crp = np.log([float(row["crp_mg_l"]) for row in rows])
+        mean = float(self.weight @ ln_crp)
+        variance = float(self.weight @ (ln_crp - mean) ** 2)
+        slope = 1.0 if counted_twice else np.sqrt(1 - within**2 / variance)
+        self.ln_usual = mean + slope * (ln_crp - mean)
+
+    def reported(self, at_least: float, at_most: float = np.inf, half_step: float = 0.05) -> FloatArray:
+        """P(at_least <= reported <= at_most) for each person; limits are multiples of twice the half step, which is 0 for unrounded values."""
+        low, high = (np.log(at_least - half_step) if at_least > 0 else -np.inf), np.log(at_most + half_step)
+        return ndtr((high - self.ln_usual) / self.within) - ndtr((low - self.ln_usual) / self.within)
+
+    def share(self, of: FloatArray) -> float:
+        """Weighted mean over everybody."""
+        return float(self.weight @ of)
+
+    def among(self, of: FloatArray, chosen: FloatArray) -> float:
+        """Weighted mean over those chosen, each with a probability."""
+        return float(self.weight @ (of * chosen) / (self.weight @ chosen))
+
+
+def _in_the_flagship(row: dict[str, str]) -> bool:
+    asked = row["crp_mg_l"] and row["phq9_total"] and row["age_years"]
+    return bool(asked) and float(row["phq9_total"]) >= 10 and 18 <= float(row["age_years"]) <= 65

@@ -66,12 +66,13 @@ def comparison(sample: Sample, people: People, crp: str, cuts: Sequence[float], 
 
 def _prevalence(sample: Sample, crp: FloatArray, cut: float, shape: LogNormal) -> Prevalence:
     count = int((crp >= cut).sum())
-    data: tuple[float, float] | tuple[None, None] = (None, None)
+    share: float | None = None
+    error: float | None = None
     if sample.crp.known_at(cut):
         reached = np.where(sample.crp.below, 0.0, sample.crp.as_stored >= cut)
-        data = mean_with_error(reached, sample.weight, sample.design)
+        share, error = mean_with_error(reached, sample.weight, sample.design)
     beyond = float(ndtr((shape.mean - np.log(cut)) / shape.sd))
-    return Prevalence(float(cut), Estimated(*data, count / crp.size, share_mcse(count, crp.size)), beyond)
+    return Prevalence(float(cut), Estimated(share, error, count / crp.size, share_mcse(count, crp.size)), beyond)
 
 
 def _associations(sample: Sample, people: People, crp: str) -> tuple[Association, ...]:

@@ -15,7 +15,7 @@ from simtrials.engine.population_fit.declare import Kind, Marginals, declared_po
 from simtrials.engine.population_fit.models import crp_regression, log_normal
 from simtrials.engine.population_fit.notes import counted_as, notes_on
 from simtrials.engine.population_fit.outcome import PopulationFit
-from simtrials.engine.population_fit.sample import Request, Sample, sample_of
+from simtrials.engine.population_fit.sample import Request, Sample, sample_of, source_of
 from simtrials.engine.population_fit.survey import effective_size
 from simtrials.trial.populations import POPULATIONS
 
@@ -32,7 +32,7 @@ def fit_population(
     limit_of_detection: float | None = None,
     where: str | None = None,
     weights: str | None = None,
-    columns: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
     strata: str | None = None,
     clusters: str | None = None,
     kind: Kind = "gaussian_copula",
@@ -67,7 +67,7 @@ def fit_population(
     DeclarationError
         With what is wrong, where, and the nearest remedy, when the call or the data cannot be used.
     """
-    asked = None if columns is None else tuple(columns)
+    asked = (columns,) if isinstance(columns, str) else None if columns is None else tuple(columns)
     request = Request(crp, below_limit, limit_of_detection, where, weights, asked, strata, clusters, bmi, age, sex)
     _check_call(request, kind, marginals, cuts, seed)
     table = read_table(str(data))
@@ -76,7 +76,7 @@ def fit_population(
     shape = log_normal(sample)
     regression, why_not = crp_regression(sample, request)
     if regression is None and kind == "crp_regression":
-        raise DeclarationError([Problem("kind", f"no regression of ln CRP: {why_not}")], f"the fit to {table.name}")
+        raise DeclarationError([Problem("kind", f"no regression of ln CRP: {why_not}")], source_of(table))
     declared, remarks = declared_population(sample, request, table.name, kind, marginals, shape, regression)
     population = POPULATIONS[kind].model_validate(declared)
     people = simulated(population, {table.name: table}, request.crp, tuple(sample.covariates), seed)
@@ -143,4 +143,4 @@ def _check_size(table: Table, sample: Sample, request: Request, kind: Kind) -> N
         gaps = ", ".join(f"{reason.n:,} {reason.reason}" for reason in sample.lacking)
         problems.append(Problem("columns", f"{n_complete} rows have every column, at least {FEWEST} are needed ({gaps}); leave out the emptiest"))
     if problems:
-        raise DeclarationError(problems, f"the fit to {table.name}")
+        raise DeclarationError(problems, source_of(table))

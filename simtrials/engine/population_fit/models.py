@@ -29,8 +29,11 @@ def crp_regression(sample: Sample, request: Request) -> tuple[Regression | None,
     share = sample.weight[used] / sample.weight[used].sum()
     line = regressors[used] @ fit.coefficients
     between = float((share * (line - (share * line).sum()) ** 2).sum())
-    coefficients = [float(value) for value in fit.coefficients]
-    return Regression(*coefficients, fit.sd, tuple(float(error) for error in fit.std_errors), between / (between + fit.sd**2), int(used.sum())), ""
+    names = ("intercept", "bmi_slope", "age_slope", "female")
+    found = dict(zip(names, (float(value) for value in fit.coefficients), strict=True))
+    errors = tuple(float(error) for error in fit.std_errors)
+    explained = between / (between + fit.sd**2)
+    return Regression(**found, residual_sd=fit.sd, std_errors=errors, explained=explained, n=int(used.sum())), ""
 
 
 def _regressors(sample: Sample, request: Request) -> tuple[FloatArray | None, BoolArray, str]:

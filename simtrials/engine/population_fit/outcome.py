@@ -154,5 +154,3 @@ def _percent(share: Estimated) -> str:
     assert share.data is not None
     error = "" if share.std_error is None else f" ({100 * share.std_error:.1f})"
     return f"{100 * share.data:.1f}{error}"
-
-

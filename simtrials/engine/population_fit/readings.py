@@ -127,10 +127,8 @@ def _impossible(readings: Readings, name: str, limit: float | None) -> Iterator[
         yield Problem("crp", f"{name!r} must be finite; {_rows(infinite)} infinite")
     if (negative & ~infinite).any():
         lowest = value[negative & ~infinite].min()
-        yield Problem(
-            "crp",
-            f"{name!r} must not be negative; {_rows(negative)} ({lowest:g} and the like); leave an unknown value empty or add 'and {name} >= 0' to where",
-        )
+        remedy = f"leave an unknown value empty, or keep rows with '{name} > 0' in where"
+        yield Problem("crp", f"{name!r} must not be negative; {_rows(negative)}, down to {lowest:g}; {remedy}")
     if limit is None and zero.any():
         yield Problem("crp", f"{name!r} must be greater than 0; {_rows(zero)} 0, which lies below any limit of detection; give limit_of_detection")
     if limit is None and readings.flagged.any():

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def sample_of(table: Table, request: Request) -> Sample:
     DeclarationError
         With every column that does not exist, then with every value that cannot be used.
     """
-    source = f"the fit to {table.name}"
+    source = source_of(table)
     _raise(_unknown(table, request), source)
     flags = table.columns[request.below_limit] if request.below_limit else None
     readings, problems = read_readings(table.columns[request.crp], request.crp, flags, request.below_limit)
@@ -79,7 +80,7 @@ def sample_of(table: Table, request: Request) -> Sample:
     keep, left_out = _rows_used(table, request, readings)
     if not keep.any():
         told = "; ".join(f"{reason.n:,} {reason.reason}" for reason in left_out) or "the file has no rows"
-        _raise([Problem("where" if request.where else "data", f"no row of {table.name} is left of {table.n_rows:,}: {told}")], source)
+        _raise([Problem("where" if request.where else "data", f"no row of {file_name(table)} is left of {table.n_rows:,}: {told}")], source)
     crp, problems = biomarker_of(readings[keep], request.crp, request.limit_of_detection, request.below_limit is not None)
     names = _wanted_columns(table, request)
     rows = {name: table.columns[name][keep] for name in names}
@@ -95,6 +96,16 @@ def sample_of(table: Table, request: Request) -> Sample:
     return Sample(crp, weight, kept, complete, regressors, tuple(table.columns), design, table.n_rows, left_out, lacking, dropped, odd)
 
 
+def file_name(table: Table) -> str:
+    """The file without its folder."""
+    return Path(table.name).name
+
+
+def source_of(table: Table) -> str:
+    """What an error is about."""
+    return f"the fit to {file_name(table)}"
+
+
 def _raise(problems: Iterable[Problem], source: str) -> None:
     told = list(problems)
     if told:
@@ -106,11 +117,11 @@ def _unknown(table: Table, request: Request) -> list[Problem]:
     wanted = {field: getattr(request, field) for field in ("crp", "below_limit", "weights", "strata", "clusters")}
     wanted |= {f"columns[{i}]": name for i, name in enumerate(request.columns or ())}
     missing = {field: name for field, name in wanted.items() if name is not None and name not in table.columns}
-    problems = [Problem(field, f"no column called {name!r} in {table.name}{did_you_mean(name, table.columns)}") for field, name in missing.items()]
+    problems = [Problem(field, f"no column called {name!r} in {file_name(table)}{did_you_mean(name, table.columns)}") for field, name in missing.items()]
     if request.where is not None:
         try:
             unknown = sorted(parse(request.where).names - table.columns.keys())
-            problems += [Problem("where", f"no column called {name!r} in {table.name}{did_you_mean(name, table.columns)}") for name in unknown]
+            problems += [Problem("where", f"no column called {name!r} in {file_name(table)}{did_you_mean(name, table.columns)}") for name in unknown]
         except ExpressionError as error:
             problems.append(Problem("where", str(error)))
     return problems
@@ -135,18 +146,18 @@ def _rows_used(table: Table, request: Request, readings: Readings) -> tuple[Bool
         try:
             drop(~condition.truth(columns), "do not pass the filter")
         except ExpressionError as error:
-            _raise([Problem("where", str(error))], f"the fit to {table.name}")
+            _raise([Problem("where", str(error))], source_of(table))
     drop(~readings.present, f"lack {request.crp}")
     weight = _weight(table, request)
     drop(np.isnan(weight), f"lack {request.weights}")
     wrong = keep & ((weight < 0) | np.isinf(weight))
     if wrong.any():
         sentence = f"{request.weights!r} must hold finite numbers of at least 0; {int(wrong.sum()):,} rows do not, the first has {weight[wrong][0]:g}"
-        _raise([Problem("weights", sentence)], f"the fit to {table.name}")
+        _raise([Problem("weights", sentence)], source_of(table))
     drop(weight == 0, f"have a {request.weights} of 0")
-    for name in (request.strata, request.clusters):
-        if name is not None:
-            drop(is_missing(table.columns[name]), f"lack {name}")
+    for column in (request.strata, request.clusters):
+        if column is not None:
+            drop(is_missing(table.columns[column]), f"lack {column}")
     return keep, tuple(left_out)
 
 
@@ -155,7 +166,7 @@ def _weight(table: Table, request: Request) -> FloatArray:
         return np.ones(table.n_rows)
     weight = table.columns[request.weights]
     if isinstance(weight, Category):
-        _raise([Problem("weights", f"{request.weights!r} must hold numbers, found texts such as {weight.levels[0]!r}")], f"the fit to {table.name}")
+        _raise([Problem("weights", f"{request.weights!r} must hold numbers, found texts such as {weight.levels[0]!r}")], source_of(table))
     assert isinstance(weight, np.ndarray)
     return weight
 
@@ -226,7 +237,7 @@ def _design(table: Table, request: Request, keep: BoolArray) -> tuple[SurveyDesi
     design = SurveyDesign(place.reshape(-1)[keep[known]], of_cluster)
     if design.n_clusters < 2:
         place_of_fault = "clusters" if request.clusters else "data"
-        what = f"{request.clusters!r} has one cluster" if request.clusters else f"one row of {table.name} is left"
+        what = f"{request.clusters!r} has one cluster" if request.clusters else f"one row of {file_name(table)} is left"
         return design, [Problem(place_of_fault, f"{what}; a sampling error needs at least two")]
     return design, []
 

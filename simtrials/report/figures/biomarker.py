@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,8 @@ class Biomarker:
 
     def _how_to_read(self) -> str:
         return (
-            f"Area: patients. Gray: measured {self.name} of all screened; green: of the enrolled; line: usual {self.name} of the enrolled. "
-            f"Numbers: of 1,000 screened{'. Dashed: rules.' if self._rules() else '.'}"
+            f"Gray: measured {self.name} of all screened; green: of the enrolled; line: usual {self.name} of the enrolled. "
+            "Numbers: of 1,000 screened."
         )
 
     def _rules(self) -> tuple[float, ...]:
@@ -95,16 +96,18 @@ class Biomarker:
         low, high = self.about["at_least"], self.about["at_most"]
         below = float(screened[edges[1:] <= limits[1]].sum()) if low is not None else 0.0
         above = float(screened[edges[:-1] >= limits[-2]].sum()) if high is not None else 0.0
-        within = 1 - below - above
-        enrolled = f"{numbers.fixed(1000 * self.pass_rate, 0)} enrolled"
-        if within - self.pass_rate > 0.002:
-            enrolled += f" of {numbers.fixed(1000 * within, 0)} within"
+        enrolled = round(1000 * self.pass_rate)
+        within = 1000 * (1 - below - above)
+        only_rule = abs(within - enrolled) <= 2
+        n_below = round(1000 * below)
+        n_above = 1000 - enrolled - n_below if only_rule and low is not None and high is not None else round(1000 * above)
+        words = f"{numbers.whole(enrolled)} enrolled" if only_rule else f"{numbers.whole(enrolled)} enrolled of {numbers.whole(within)} within"
         first, last = (limits[1] if low is not None else limits[0]), (limits[-2] if high is not None else limits[-1])
-        found = [(float(np.sqrt(first * last)), enrolled)]
+        found = [(float(np.sqrt(first * last)), words)]
         if low is not None:
-            found.insert(0, (float(np.sqrt(limits[0] * first)), f"{numbers.fixed(1000 * below, 0)} below {numbers.plain(low)} {unit}"))
+            found.insert(0, (float(np.sqrt(limits[0] * first)), f"{numbers.whole(n_below)} below {numbers.plain(low)} {unit}"))
         if high is not None:
-            found.append((float(np.sqrt(last * limits[-1])), f"{numbers.fixed(1000 * above, 0)} above {numbers.plain(high)} {unit}"))
+            found.append((float(np.sqrt(last * limits[-1])), f"{numbers.whole(n_above)} above {numbers.plain(high)} {unit}"))
         return found
 
     def _name_line(self, page: Sheet) -> None:
@@ -120,17 +123,13 @@ class Biomarker:
 
 
 def merged(edges: FloatArray, keep: Sequence[float]) -> FloatArray:
-    """Fewer ends of bins, at least `SMOOTHEST` apart in ln; those in `keep`, the first and the last stay."""
-    fixed = {float(edges[0]), float(edges[-1]), *keep}
-    chosen: list[float] = []
-    for edge in (float(value) for value in edges):
-        if edge in fixed:
-            while len(chosen) > 1 and chosen[-1] not in fixed and np.log(edge / chosen[-1]) < SMOOTHEST / 2:
-                chosen.pop()
-            chosen.append(edge)
-        elif np.log(edge / chosen[-1]) >= SMOOTHEST:
-            chosen.append(edge)
-    return np.array(chosen)
+    """Fewer ends of bins, evenly spread at about `SMOOTHEST` in ln between those in `keep`, the first and the last."""
+    fixed = sorted({float(edges[0]), float(edges[-1]), *keep})
+    chosen = set(fixed)
+    for low, high in pairwise(fixed):
+        places = np.linspace(np.log(low), np.log(high), max(1, round(np.log(high / low) / SMOOTHEST)) + 1)
+        chosen |= {float(edges[np.abs(np.log(edges) - place).argmin()]) for place in places}
+    return np.array(sorted(chosen))
 
 
 def _density(shares: Sequence[float], edges: FloatArray, coarse: FloatArray) -> FloatArray:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.text import Text
 from matplotlib.textpath import TextToPath
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
@@ -21,6 +21,8 @@ from simtrials.report import look
 from simtrials.report.numbers import plain
 
 MM_PER_INCH, PT_PER_INCH = 25.4, 72.0
+HALF_LETTER = 0.36
+"""Half of the height of a capital letter, in sizes of the font."""
 RC: Any = {
     "font.family": look.FONT,
     "font.size": look.TEXT_PT,
@@ -71,7 +73,7 @@ def wrapped(text: str, width: float, points: float = look.TEXT_PT, weight: str =
     """Lines of a text that fit a width in millimetres; what is beyond `most` lines is cut and marked."""
     lines: list[str] = []
     current = ""
-    for word in (piece for word in text.split() for piece in _pieces(word, width, points, weight)):
+    for word in (piece for whole in text.split() for piece in _pieces(whole, width, points, weight)):
         longer = f"{current} {word}".strip()
         if current and text_width(longer, points, weight) > width:
             lines.append(current)
@@ -118,16 +120,20 @@ class Sheet:
         axes.tick_params(which="both", labelsize=look.TICK_PT, width=look.AXIS_PT, color=look.INK, labelcolor=look.INK)
         return axes
 
-    def text(self, x: float, y: float, words: str, points: float = look.TEXT_PT, **look_of: Any) -> Text:
-        """Text at millimetres from the left and from the bottom."""
-        settings: dict[str, Any] = {"ha": "left", "va": "center", "color": look.INK, "linespacing": look.LINE_SPACING} | look_of
-        return self.figure.text(x / self.width, y / self.height, words, fontsize=points, **settings)
+    def text(self, x: float, y: float, words: str, points: float = look.TEXT_PT, va: str = "center", **look_of: Any) -> None:
+        """Lines of text at millimetres from the left and from the bottom, all on the same baselines whatever letters they have."""
+        lines = words.split("\n")
+        pitch, settings = line_height(points), {"ha": "left", "color": look.INK, "va": "baseline"} | look_of
+        top = y + pitch * len(lines) / 2 if va == "center" else y
+        for i, line in enumerate(lines):
+            baseline = top - pitch * (i + 0.5) - HALF_LETTER * points / PT_PER_INCH * MM_PER_INCH
+            self.figure.text(x / self.width, baseline / self.height, line, fontsize=points, **settings)
 
 
 def sheet(body: float, title: str, how_to_read: str, width: float = look.WIDE_MM) -> Sheet:
     """An empty sheet with `body` millimetres of height for drawing, a title that says what is shown and a gray line that says how to read it."""
-    heads = wrapped(title, width, look.TITLE_PT, "bold")
-    notes = wrapped(how_to_read, width, look.NOTE_PT) if how_to_read else []
+    heads = wrapped(title, width - 1.0, look.TITLE_PT, "bold")
+    notes = wrapped(how_to_read, width - 1.0, look.NOTE_PT)
     head = 1.0 + line_height(look.TITLE_PT) * len(heads) + line_height(look.NOTE_PT) * len(notes) + 2.0
     height = body + head
     figure = Figure(figsize=(width / MM_PER_INCH, height / MM_PER_INCH), facecolor=look.WHITE)
@@ -163,14 +169,16 @@ def _spread(axes: Axes, values: list[float]) -> list[float]:
     width = axes.get_position().width * figure.get_figwidth() * MM_PER_INCH
 
     def place(value: float) -> float:
-        from math import log
-
         return width * log(value / low) / log(high / low)
 
     kept: list[float] = []
     for value in dict.fromkeys(values):
         half = text_width(plain(value), look.TICK_PT) / 2
-        if all(abs(place(value) - place(other)) > half + text_width(plain(other), look.TICK_PT) / 2 + 1.2 for other in kept):
+        if (
+            place(value) - half >= -1.0
+            and place(value) + half <= width + 1.0
+            and all(abs(place(value) - place(other)) > half + text_width(plain(other), look.TICK_PT) / 2 + 1.2 for other in kept)
+        ):
             kept.append(value)
     return sorted(kept)
 

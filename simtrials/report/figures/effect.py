@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from simtrials.report.figures.biomarker import merged
 from simtrials.report.figures.canvas import Sheet, finished, line_height, log_axis, number_axis, round_steps, sheet, text_width
 from simtrials.report.names import digits_of, spoken, spoken_endpoint
 
-BODY_MM, AXIS_MM, LEFT_MM, RIGHT_MM, RUG_MM, TOP_MM = 58.0, 9.5, 13.0, 15.0, 7.0, 3.0
+BODY_MM, AXIS_MM, LEFT_MM, RIGHT_MM, RUG_MM, TOP_MM = 56.0, 9.5, 13.0, 15.0, 7.0, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class EffectByBiomarker:
         page = sheet(BODY_MM, f"{self.endpoint}: assumed benefit by {self.acts_on} {self.biomarker}", self._how_to_read())
         axes = page.axes(LEFT_MM, AXIS_MM + RUG_MM, page.width - LEFT_MM - RIGHT_MM, BODY_MM - AXIS_MM - RUG_MM - TOP_MM, sides="left")
         low, high = self._range()
-        log_axis(axes, float(self.edges[0]), float(self.edges[-1]))
+        log_axis(axes, *self.span)
         axes.set_ylim(low, high)
         number_axis(axes.yaxis, round_steps(low, high))
         axes.set_ylabel(f"benefit ({self.unit})")
@@ -68,10 +69,16 @@ class EffectByBiomarker:
         self._rug(page)
         return finished(page)
 
+    @property
+    def span(self) -> tuple[float, float]:
+        """The biomarker values that are shown: those that patients have."""
+        grids = [curve.grid for curve in self.curves]
+        return float(min(grid[0] for grid in grids)), float(max(grid[-1] for grid in grids))
+
     def _how_to_read(self) -> str:
         return (
-            f"Line: benefit of a patient at week {numbers.plain(self.week)}; dashed: mean over the enrolled; green strip below: "
-            f"{self.acts_on} {self.biomarker} of the enrolled. Above zero the drug is better than control."
+            f"Line: benefit of a patient at week {numbers.plain(self.week)}, above zero where the drug is better than control; "
+            f"dashed: mean over the enrolled; below: {self.acts_on} {self.biomarker} of the enrolled."
         )
 
     def _range(self) -> tuple[float, float]:
@@ -85,41 +92,53 @@ class EffectByBiomarker:
         low = axes.get_ylim()[0]
         if min(float(curve.benefit.min()) for curve in self.curves) < 0:
             axes.axhspan(low, 0, color=look.BAND, lw=0, zorder=0)
-            axes.annotate("harm", (1, 0), (-3, -3), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", va="top", size=look.NOTE_PT)
+            axes.annotate(
+                "harm", (1, 0), (-3, -3), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", va="top", size=look.NOTE_PT
+            )
 
     def _curves(self, page: Sheet, axes: Axes) -> None:
-        """Each curve with its mean; the words of a mean stand at the left, moved apart where means are close."""
-        lift = line_height(look.NOTE_PT) / (BODY_MM - AXIS_MM - RUG_MM - TOP_MM) * np.ptp(axes.get_ylim())
-        heights = _separated([curve.mean for curve in self.curves], float(lift), axes.get_ylim())
+        """Each curve with its mean; the words of a mean stand above it where the curve leaves room."""
+        tall = line_height(look.NOTE_PT) / (BODY_MM - AXIS_MM - RUG_MM - TOP_MM) * float(np.ptp(axes.get_ylim()))
+        heights = _separated([curve.mean for curve in self.curves], tall, axes.get_ylim())
         for i, (curve, height) in enumerate(zip(self.curves, heights, strict=True)):
             color = look.ARM_COLORS[1 + i % 3]
             axes.plot(curve.grid, curve.benefit, color=color, lw=look.DATA_PT, zorder=3)
             axes.axhline(curve.mean, color=color, lw=look.AXIS_PT, ls=(0, (4, 2.5)), zorder=2)
-            x = axes.transAxes.inverted().transform(axes.transData.transform((self._clear_of(curve), 0)))[0]
-            axes.text(max(float(x), 0.01), height, curve.words, transform=axes.get_yaxis_transform(), size=look.NOTE_PT, va="bottom", zorder=5)
+            share = (text_width(curve.words, look.NOTE_PT) + 3) / (page.width - LEFT_MM - RIGHT_MM)
+            side = "left" if self._room(share, height, tall, 0.0) >= self._room(share, height, tall, 1.0 - share) else "right"
+            x = 0.008 if side == "left" else 0.992
+            axes.text(x, height + 0.1 * tall, curve.words, transform=axes.get_yaxis_transform(), size=look.NOTE_PT, va="bottom", ha=side, zorder=5)
 
-    def _clear_of(self, curve: Curve) -> float:
-        """Where on the axis the words of the mean can stand without the curve running through them."""
-        return float(self.edges[0])
+    def _room(self, share: float, height: float, tall: float, start: float) -> float:
+        """How far the curves stay away from a line of words at this height, over a share of the axis."""
+        low, high = (float(value) for value in np.log(self.span))
+        room = np.inf
+        for curve in self.curves:
+            place = (np.log(curve.grid) - low) / (high - low)
+            under = curve.benefit[(place >= start) & (place <= start + share)]
+            gaps = np.maximum(height - under, under - (height + tall))
+            room = min(room, float(gaps.min())) if under.size else room
+        return room
 
     def _second_unit(self, axes: Axes) -> None:
         """The same benefit as an SMD, on the right."""
         if self.sd is None:
             return
-        sd = self.sd
-        second = axes.secondary_yaxis("right", functions=(lambda y: y / sd, lambda y: y * sd))
-        number_axis(second.yaxis, round_steps(*(y / sd for y in axes.get_ylim())))
-        second.set_ylabel("benefit (SMD, SD of the change)")
+        sd, (low, high) = self.sd, axes.get_ylim()
+        second = axes.secondary_yaxis("right", functions=(lambda y: np.asarray(y) / sd, lambda y: np.asarray(y) * sd))
+        number_axis(second.yaxis, round_steps(low / sd, high / sd))
+        second.set_ylabel("SMD (SD of change)")
         second.tick_params(labelsize=look.TICK_PT, width=look.AXIS_PT)
 
     def _rug(self, page: Sheet) -> None:
         axes = page.axes(LEFT_MM, AXIS_MM, page.width - LEFT_MM - RIGHT_MM, RUG_MM - 1.0)
         coarse = merged(self.edges, ())
+        coarse = coarse[(coarse >= self.span[0]) & (coarse <= self.span[1])]
         total = np.concatenate([[0.0], np.cumsum(self.enrolled)])
         density = np.diff(total[np.searchsorted(self.edges, coarse)]) / np.diff(np.log(coarse))
         axes.stairs(density, coarse, fill=True, color=look.PALE_ACCENT, lw=0)
         axes.set_ylim(0, 1.05 * float(density.max()))
-        log_axis(axes, float(self.edges[0]), float(self.edges[-1]))
+        log_axis(axes, *self.span)
         axes.set_xlabel(f"{self.acts_on} {self.biomarker} ({self.biomarker_unit}, logarithmic)")
 
 
@@ -127,7 +146,7 @@ def _separated(values: list[float], least: float, limits: tuple[float, float]) -
     """Heights at least `least` apart, near the values."""
     order = np.argsort(values)
     heights = np.array(values, dtype=np.float64)
-    for i, j in zip(order[:-1], order[1:], strict=True):
+    for i, j in pairwise(order):
         heights[j] = max(heights[j], heights[i] + least)
     return [float(min(height, limits[1] - least)) for height in heights]
 
@@ -176,8 +195,7 @@ def _sentence(scenario: Scenario, name: str, curves: tuple[Curve, ...], marker: 
     parts = []
     for curve in curves:
         shape = shape_in_words(scenario.endpoints[name].effects[curve.arm], marker, unit)
-        parts.append(f"Assumed benefit of {spoken(curve.arm)} in {spoken_endpoint(scenario, name)}: {shape}; {curve.words.partition(': ')[2] or curve.words}.")
+        parts.append(
+            f"Assumed benefit of {spoken(curve.arm)} in {spoken_endpoint(scenario, name)}: {shape}; {curve.words.partition(': ')[2] or curve.words}."
+        )
     return " ".join(parts)
-
-
-__all__ = ["EffectByBiomarker", "gather", "text_width"]

@@ -51,8 +51,8 @@ class Power:
         return finished(page)
 
     def _how_to_read(self) -> str:
-        parts = [f"Tick: share of {numbers.whole(self.n_replicates)} simulated trials; pale bar: its 95% Monte Carlo interval (Wilson)."]
-        parts.append("Gray tick: the same scenario and seed with every effect 0." if self.null_was_run else "Without any effect: not run.")
+        parts = [f"Tick: share of {numbers.whole(self.n_replicates)} simulated trials; pale bar: 95% Monte Carlo interval."]
+        parts.append("Gray tick: same scenario and seed, every effect 0." if self.null_was_run else "Without any effect: not run.")
         parts += ["Hollow diamond: closed form."] if any(row.closed_form is not None for row in self.rows) else []
         return " ".join(parts)
 
@@ -60,7 +60,9 @@ class Power:
         """The target, and what is expected without any effect: half of alpha, since only a benefit counts."""
         nominal = {row.nominal for row in self.rows}
         axes.axvline(100 * self.target, color=look.INK, lw=look.AXIS_PT, ls=(0, (4, 2.5)), zorder=1)
-        page.text(columns.at(100 * self.target), body - 2.2, f"target {numbers.percent(self.target)}", look.NOTE_PT, ha="center", color=look.SECONDARY)
+        page.text(
+            columns.at(100 * self.target), body - 2.2, f"target {numbers.percent(self.target)}", look.NOTE_PT, ha="center", color=look.SECONDARY
+        )
         if len(nominal) > 1:
             return
         level = 100 * nominal.pop()

@@ -10,7 +10,7 @@ from scipy.special import ndtri
 from simtrials.core.arrays import ArmArray, FloatArray
 from simtrials.core.check import OpenProbability, PositiveWeeks, fault
 from simtrials.core.data import Improves, Measurements
-from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, everybody
+from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, events_below, everybody
 from simtrials.trial.people import People
 
 
@@ -69,5 +69,5 @@ class AdverseEventCourse(Course):
     threshold: FloatArray
 
     def measure(self, deviation: FloatArray, arm: ArmArray, benefit: Benefit, people: People) -> Measurements:
-        event = (deviation[0] < self.threshold[arm]).astype(np.float64).T
+        event = events_below(deviation[0], arm, self.threshold).T
         return Measurements((self.declared.exposure_weeks,), event[:, :, np.newaxis], everybody((*event.shape, 1)), improves="down", binary=True)

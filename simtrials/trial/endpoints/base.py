@@ -11,6 +11,7 @@ from pydantic import Field
 from simtrials.core.arrays import ArmArray, BoolArray, FloatArray
 from simtrials.core.check import Component
 from simtrials.core.data import Improves, Measurements, Scale
+from simtrials.core.kernels import kernel
 from simtrials.core.outcomes import OUTCOMES, Outcome
 from simtrials.core.registry import Registry
 from simtrials.core.rng import Streams
@@ -50,18 +51,23 @@ class Course(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Benefit:
-    """What the drug does to each patient in the arm the patient is in, one layer per active arm with an effect.
+    """What the drug does to each patient in the arm the patient is in: what the arm gives to everybody, and what depends on the patient.
 
-    size : (K, P, R), 0 for patients of other arms; onset : (K, V), share of the size that is reached at each visit.
+    by_arm : (A, V) benefit of everybody in the arm at each visit.
+    size : (K, P, R) one layer per arm with an effect that depends on the patient, 0 for patients of other arms; onset : (K, V) share of it
+    reached at each visit.
     """
 
+    by_arm: FloatArray
     size: FloatArray
     onset: FloatArray
 
-    def at(self, visit: int) -> FloatArray | float:
+    def at(self, visit: int, arm: ArmArray) -> FloatArray:
         """(P, R) benefit at a visit, in the endpoint's unit."""
-        layers = [size if share == 1.0 else size * share for size, share in zip(self.size, self.onset[:, visit], strict=True)]
-        return layers[0] if len(layers) == 1 else np.asarray(sum(layers)) if layers else 0.0
+        benefit = self.by_arm[:, visit][arm]
+        for size, share in zip(self.size, self.onset[:, visit], strict=True):
+            benefit += size * share
+        return benefit
 
 
 class Endpoint(Component):
@@ -149,3 +155,13 @@ ENDPOINTS = Registry("endpoints", "endpoint", Endpoint)
 def everybody(shape: tuple[int, ...]) -> np.ndarray:
     """A mask that is true everywhere and takes no memory."""
     return np.broadcast_to(np.True_, shape)
+
+
+@kernel
+def events_below(deviation: FloatArray, arm: ArmArray, threshold: FloatArray) -> FloatArray:
+    """(P, R) 1 where the latent normal lies below the threshold of the patient's arm, else 0."""
+    out = np.empty(deviation.shape)
+    for p in range(deviation.shape[0]):
+        for r in range(deviation.shape[1]):
+            out[p, r] = 1.0 if deviation[p, r] < threshold[arm[p, r]] else 0.0
+    return out

@@ -11,7 +11,7 @@ from simtrials.core.arrays import ArmArray, FloatArray
 from simtrials.core.check import OpenProbability, PositiveWeeks
 from simtrials.core.data import Improves, Measurements
 from simtrials.trial.effects import Effect
-from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, everybody
+from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, events_below, everybody
 from simtrials.trial.people import People
 
 
@@ -68,6 +68,9 @@ class BinaryCourse(Course):
     def measure(self, deviation: FloatArray, arm: ArmArray, benefit: Benefit, people: People) -> Measurements:
         made = self.declared
         sign = 1.0 if made.event_is == "good" else -1.0
-        threshold = ndtri(expit(logit(made.control_risk) + sign * benefit.at(0)))
-        event = (deviation[0] < threshold).astype(np.float64).T
+        control = logit(made.control_risk)
+        if len(benefit.size):
+            event = (deviation[0] < ndtri(expit(control + sign * benefit.at(0, arm)))).astype(np.float64).T
+        else:
+            event = events_below(deviation[0], arm, ndtri(expit(control + sign * benefit.by_arm[:, 0]))).T
         return Measurements((made.week,), event[:, :, np.newaxis], everybody((*event.shape, 1)), improves=made.improves, binary=True)

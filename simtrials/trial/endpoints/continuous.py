@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from simtrials.core.arrays import ArmArray, FloatArray
 from simtrials.core.check import Component, Correlation, Finite, Positive, PositiveWeeks, fault
 from simtrials.core.data import Improves, Measurements
+from simtrials.core.kernels import kernel
 from simtrials.trial.effects import Effect
 from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, everybody
 from simtrials.trial.people import People
@@ -102,9 +103,21 @@ class ContinuousCourse(Course):
     def measure(self, deviation: FloatArray, arm: ArmArray, benefit: Benefit, people: People) -> Measurements:
         made = self.declared
         spread = deviation[-1] if self.sd_ratio is None else deviation[-1] * self.sd_ratio[arm]
-        sign = 1.0 if made.better == "up" else -1.0
-        value = np.multiply(benefit.at(0), sign) if len(benefit.size) else np.zeros_like(spread)
-        value += spread
-        value += made.mean
+        value = _values(spread, arm, made.mean, 1.0 if made.better == "up" else -1.0, benefit.by_arm, benefit.size, benefit.onset)
         baseline = None if made.baseline is None else (made.baseline.mean + deviation[0]).T
         return Measurements((made.week,), value.T[:, :, np.newaxis], everybody((*value.T.shape, 1)), baseline, improves=made.better)
+
+
+@kernel
+def _values(spread: FloatArray, arm: ArmArray, mean: float, sign: float, by_arm: FloatArray, size: FloatArray, onset: FloatArray) -> FloatArray:
+    """(P, R) mean + spread + effect."""
+    out = np.empty(spread.shape)
+    means = mean + sign * by_arm[:, 0]
+    for p in range(spread.shape[0]):
+        for r in range(spread.shape[1]):
+            out[p, r] = means[arm[p, r]] + spread[p, r]
+    for k in range(size.shape[0]):
+        for p in range(spread.shape[0]):
+            for r in range(spread.shape[1]):
+                out[p, r] += sign * onset[k, 0] * size[k, p, r]
+    return out

@@ -298,7 +298,9 @@ class ScaleCourse(Course):
         prognosis = np.zeros((0, 0))
         if self.biomarker is not None:
             prognosis = np.log(patient_major(people[f"usual:{self.biomarker}"])) - self.centre
-        value = _scores(deviation[1:], self.means, sign * benefit.size, benefit.onset, prognosis, self.loading, scale.minimum, scale.maximum)
+        value = _scores(
+            deviation[1:], arm, self.means, sign, benefit.by_arm, benefit.size, benefit.onset, prognosis, self.loading, scale.minimum, scale.maximum
+        )
         baseline = np.clip(np.rint(self.baseline_mean + deviation[0]), scale.minimum, scale.maximum).T
         screening = None if self.reading is None else people[f"{self.name}.screening"]
         scores = value.transpose(2, 1, 0)
@@ -308,7 +310,10 @@ class ScaleCourse(Course):
 @kernel
 def _scores(
     deviation: FloatArray,
+    arm: ArmArray,
     means: FloatArray,
+    sign: float,
+    by_arm: FloatArray,
     size: FloatArray,
     onset: FloatArray,
     prognosis: FloatArray,
@@ -319,13 +324,15 @@ def _scores(
     """(V, P, R) whole-number scores: mean + deviation + effect + prognosis, rounded and kept within the scale."""
     visits, patients, replicates = deviation.shape
     out = np.empty(deviation.shape)
-    layers, foretells = size.shape[0], prognosis.size > 0
+    layers, foretells, same_in_arm = size.shape[0], prognosis.size > 0, by_arm.any()
     for v in range(visits):
         for p in range(patients):
             for r in range(replicates):
                 value = means[v] + deviation[v, p, r]
                 for k in range(layers):
-                    value += size[k, p, r] * onset[k, v]
+                    value += sign * size[k, p, r] * onset[k, v]
+                if same_in_arm:
+                    value += sign * by_arm[arm[p, r], v]
                 if foretells:
                     value += loading[v] * prognosis[p, r]
                 out[v, p, r] = min(max(np.rint(value), minimum), maximum)
