@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from simtrials.cli.main import app
-from simtrials.cli.options import File, Quiet, Set, changes
+from simtrials.cli.options import File, Json, Quiet, Set, changes
 
 
 @app.command(rich_help_panel="Review")
@@ -29,3 +29,52 @@ def patients(
     path, rows = write_patients(read(file, changes(set_)), trial, out, hidden)
     if not quiet:
         typer.echo(f"  {path}: {rows:,} patients of simulated trial {trial:,}")
+
+
+@app.command(rich_help_panel="Review")
+def population(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="CSV or Parquet file with one row per person, or the name of a shipped data set.")],
+    where: Annotated[str | None, typer.Option(help="Rows to keep, e.g. 'phq9_total >= 10'.", metavar="CONDITION")] = None,
+    weights: Annotated[str | None, typer.Option(help="Column of sampling weights.", metavar="COLUMN")] = None,
+    crp: Annotated[str, typer.Option(help="Column of measured CRP, mg/L.", metavar="COLUMN")] = "crp_mg_l",
+    limit: Annotated[float | None, typer.Option(help="Limit of detection, mg/L; values below it are censored.", metavar="X")] = None,
+    below: Annotated[str | None, typer.Option(help="Column with 1 where CRP is below the limit of detection.", metavar="COLUMN")] = None,
+    columns: Annotated[list[str] | None, typer.Option(help="Further covariate; repeat. Default: BMI, age and sex.", metavar="COLUMN")] = None,
+    strata: Annotated[str | None, typer.Option(help="Column of the survey's strata, for standard errors.", metavar="COLUMN")] = None,
+    clusters: Annotated[str | None, typer.Option(help="Column of the survey's clusters within strata.", metavar="COLUMN")] = None,
+    kind: Annotated[str, typer.Option(help="gaussian_copula, crp_regression or resampled.")] = "gaussian_copula",
+    marginals: Annotated[str, typer.Option(help="quantiles or parametric.")] = "quantiles",
+    out: Annotated[str | None, typer.Option(help="Folder for population.toml, fit.csv and the QQ plot.", metavar="DIR")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fit a population to your own patients: a block for a scenario file, and how well it fits.
+
+    Prints the fit against the data, then the TOML block ready to paste.
+
+    Example:  simtrials population nhanes_2017_2018 --where "phq9_total >= 10" --weights survey_weight
+
+    See also: new, check, kinds
+    """
+    import json
+
+    from simtrials.engine.population_fit import fit_population
+
+    fit = fit_population(
+        data,
+        crp=crp,
+        below_limit=below,
+        limit_of_detection=limit,
+        where=where,
+        weights=weights,
+        columns=columns,
+        strata=strata,
+        clusters=clusters,
+        kind=kind,  # type: ignore[arg-type]
+        marginals=marginals,  # type: ignore[arg-type]
+    )
+    folder = fit.write(out) if out else None
+    if as_json:
+        typer.echo(json.dumps(fit.to_dict(), indent=1))
+        return
+    typer.echo(fit.summary())
+    typer.echo(f"\n{fit.toml()}" if folder is None else f"  written to {out}")

@@ -79,7 +79,7 @@ def shape_in_words(effect: Effect, biomarker: str, unit: str) -> str:
         "threshold": "full from {marker} {cut} {unit}, {below} below",
         "log_linear": "proportional to ln({marker} / {zero_at} {unit}), {beyond} below {zero_at}",
         "emax": "rises with {marker}, half of the largest at {half_at} {unit} (Hill {hill})",
-        "crossover": "from none at {marker} {zero_at} to full at {full_at} {unit} in ln, harm below {zero_at}",
+        "crossover": "from none at {marker} {zero_at} {unit} to full at {full_at} {unit}, straight in ln; harm below {zero_at}",
         "responder_mixture": "full in {share}% of the patients from {marker} {cut} {unit}, none in all others",
     }
     words = {name: plain(float(value)) for name, value in values.items()}

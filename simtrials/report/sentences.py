@@ -6,12 +6,12 @@
 from collections.abc import Sequence
 
 from simtrials.core.measures import Measure
-from simtrials.engine.cells import NULL
+from simtrials.engine.cells import NULL, SCENARIO
 from simtrials.engine.result import Run
 from simtrials.engine.scenario import Scenario
 from simtrials.report import numbers
 from simtrials.report.assumed import Portrait, size_in_words
-from simtrials.report.names import arm_of, spoken, spoken_assay, spoken_endpoint, spoken_in, week_words
+from simtrials.report.names import arm_of, question_of, spoken, spoken_assay, spoken_endpoint, spoken_in, week_words
 from simtrials.report.rows import PowerRow, leading, power_rows
 from simtrials.trial.endpoints import AdverseEvent, Binary
 
@@ -110,18 +110,28 @@ def pattern_sentences(run: Run) -> list[str]:
     return found
 
 
-def exaggeration_sentence(measure: Measure, question: str) -> str:
-    """`Trials that reach statistical significance overstate the benefit in severity 1.4 times on average.`"""
+def exaggeration_sentence(measure: Measure, what: str) -> str:
+    """`Trials that reach statistical significance overstate the benefit in severity 1.4 times on average.`; empty unless clear of its error."""
     if not measure.value - numbers.Z95 * measure.mcse > 1:
         return ""
     text = numbers.rounded(measure.value, measure.mcse, 1)
-    if text in ("1", "1.0"):
-        return f"Trials that reach statistical significance overstate the benefit in {question} by less than 5% on average."
-    return f"Trials that reach statistical significance overstate the benefit in {question} {text} times on average."
+    often = "by less than 5%" if text in ("1", "1.0") else f"{text} times"
+    return f"Trials that reach statistical significance overstate {what} {often} on average."
+
+
+def overstated(run: Run, name: str) -> str:
+    """What an analysis may overstate: `the benefit in severity`, the harm where the truth is harm, or how a benefit depends on something."""
+    question, truth = question_of(run.scenario, name), run.truths[SCENARIO][name].value
+    if run.scenario.analyses[name].scale_of_effect == "slope":
+        benefit, _, modifier = question.partition(" by ")
+        return f"how much the benefit in {benefit} depends on {modifier}"
+    return f"the {'benefit' if truth * run.meanings[name].benefit > 0 else 'harm'} in {question}"
 
 
 def screening_sentence(portrait: Portrait) -> str:
     """`Of 1,000 screened, 388 are enrolled.`"""
+    if portrait["pass_rate"] == 1.0:
+        return "Everybody who is screened is enrolled."
     return f"Of 1,000 screened, {numbers.fixed(1000 * portrait['pass_rate'], 0)} are enrolled."
 
 

@@ -350,7 +350,7 @@ def logistic_regression(
     tested : 0 for the treatment, k for the k-th covariate
     test : "wald", or "likelihood_ratio" against the model in which the tested coefficient is 0
     penalty : "firth" adds half the log determinant of the information, of the full model also when the tested coefficient is 0.
-        The penalised likelihood can have several maxima when covariates hold values far out; one of them is returned.
+        The penalised likelihood can have several maxima in small samples and when values lie far out; one of them is returned.
 
     Returns
     -------
@@ -359,7 +359,7 @@ def logistic_regression(
     are separated completely or quasi-completely, whichever column it is that separates them. NOT_CONVERGED when no maximum was found,
     which includes one so far out that the information there is singular but for rounding.
 
-    Source: Albert and Anderson (1984), Biometrika 71, 1-10 (existence); Firth (1993), Biometrika 80, 27-38, section 3.3; Heinze and Schemper
+    Source: Albert and Anderson (1984), Biometrika 71, 1-10 (existence); Firth (1993), Biometrika 80, 27-38; Heinze and Schemper
     (2002), Statistics in Medicine 21, 2409-2419 (penalised likelihood ratio).
     """
     penalised = penalty == "firth"

@@ -70,7 +70,7 @@ def two_arm_moments(outcome: FloatArray, arm: AnyArray, active: int) -> Moments:
     arm : (replicate, patient) int8, 0 for control, -1 for a patient who is not analysed
     active : code of the arm that is compared with control
 
-    Source: Chan, Golub and LeVeque (1983), The American Statistician 37, 242-247, equation 1.1.
+    Source: Chan, Golub and LeVeque (1983), The American Statistician 37, 242-247 (two-pass algorithm).
     """
     return Moments(*(values.T for values in _moments(outcome, arm, active)))
 
@@ -98,13 +98,13 @@ def t_test(outcome: FloatArray, arm: AnyArray, active: int, variance: Literal["p
     Contrast; TOO_FEW_PATIENTS with fewer than two patients in an arm, NO_VARIATION when nobody differs from the mean of the arm
 
     Source: Student (1908), Biometrika 6, 1-25; Welch (1938), Biometrika 29, 350-362; degrees of freedom as in
-    Satterthwaite (1946), Biometrics Bulletin 2, equation 17.
+    Satterthwaite (1946), Biometrics Bulletin 2, 110-114.
     """
     n, mean, squares = _moments(outcome, arm, active)
     found = np.empty((3, n.shape[1]))
     status = np.empty(n.shape[1], dtype=np.int64)
     _contrast(n, mean, squares, variance == "pooled", found, status)
-    return Contrast(*found, status)
+    return Contrast(found[0], found[1], found[2], status)
 
 
 @kernel

@@ -80,7 +80,7 @@ def mann_whitney(outcome: FloatArray, arm: AnyArray, active: int, continuity: bo
     -------
     RankComparison; TOO_FEW_PATIENTS with fewer than two patients in an arm, NO_VARIATION when all values are tied
 
-    Source: test, Lehmann (1975), Nonparametrics: Statistical Methods Based on Ranks, equation 1.35 (variance with ties); standard error,
+    Source: test, Lehmann (1975), Nonparametrics: Statistical Methods Based on Ranks (variance with ties); standard error,
     DeLong, DeLong and Clarke-Pearson (1988), Biometrics 44, 837-845, which is that of Brunner and Munzel (2000), Biometrical Journal 42,
     17-25, from whom come the degrees of freedom.
     """
@@ -89,14 +89,14 @@ def mann_whitney(outcome: FloatArray, arm: AnyArray, active: int, continuity: bo
     n = np.zeros((2, n_replicates), dtype=np.int64)
     sums = np.zeros((4, n_replicates))
     _gather(patient_major(outcome), patient_major(arm), active, values, n)
-    values[..., : n.max()].sort(axis=-1)  # NaN is sorted to the end
+    values[..., : n.max(initial=0)].sort(axis=-1)  # NaN is sorted to the end
     _walk(values, n, sums)
     status = np.full(n_replicates, int(Status.OK))
     n_all = n.sum(axis=0).astype(np.float64)
     status[sums[3] == n_all**3 - n_all] = Status.NO_VARIATION
     status[n.min(axis=0) < 2] = Status.TOO_FEW_PATIENTS
     n_estimable = np.where(status == Status.OK, n, np.nan)
-    u = sums[0] + 0 * n_estimable[0]
+    u = np.where(status == Status.OK, sums[0], np.nan)
     return RankComparison(u, u / n_estimable.prod(axis=0), _wilcoxon_z(u, n_estimable, sums[3], continuity), *_placements(n_estimable, sums), status)
 
 

@@ -171,7 +171,7 @@ def least_squares(outcome: FloatArray, arm: AnyArray, active: int, covariates: S
     Contrast; TOO_FEW_PATIENTS with fewer than two patients in an arm or no degree of freedom for the residual, COLLINEAR when a column is
     constant or follows from the others, NO_VARIATION when the outcome is constant or fitted without error
 
-    Source: Seber and Lee (2003), Linear Regression Analysis, second edition, sections 3.3, 3.11 and 11.2 (Cholesky decomposition).
+    Source: Seber and Lee (2003), Linear Regression Analysis, second edition, chapters 3 (estimation, centring) and 11 (Cholesky decomposition).
     """
     return _last_coefficient(cross_products(*centred_rows(outcome, arm, active, covariates, tested)))
 

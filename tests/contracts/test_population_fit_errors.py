@@ -155,7 +155,10 @@ def test_flags_without_a_limit_are_refused_with_the_lowest_value_that_is_not_fla
     table.loc[:1, "below"] = 1
     lowest = table["crp_mg_l"][2:].astype(float).min()
     text = refused(fit, table, below_limit="below")
-    assert f"limit_of_detection: 2 rows are flagged as below the limit of detection; say what the limit is (the lowest value that is not flagged is {lowest:g}" in text
+    assert (
+        f"limit_of_detection: 2 rows are flagged as below the limit of detection; say what the limit is (the lowest value that is not flagged is {lowest:g}"
+        in text
+    )
 
 
 def test_flags_that_contradict_the_values_or_are_no_flags_are_refused(fit):
@@ -203,7 +206,9 @@ def test_a_column_that_does_not_vary_is_refused_when_asked_for_and_left_out_with
     assert found.regression is None
     assert any("no regression of ln CRP: it needs at least 5 women and 5 others, the rows used have 80 and 0" in note for note in found.notes)
     assert "'age_years' is 40 in all rows used" in refused(fit, patients(age_years=40), columns=["age_years"])
-    assert "'name' has 80 different texts, and a category has at most 20" in refused(fit, patients(name=[f"p{i}" for i in range(80)]), columns=["name"])
+    assert "'name' has 80 different texts, and a category has at most 20" in refused(
+        fit, patients(name=[f"p{i}" for i in range(80)]), columns=["name"]
+    )
     assert "is empty in the rows used" in refused(fit, patients(bmi_kg_m2=None), columns=["bmi_kg_m2"])
 
 
@@ -312,7 +317,11 @@ def test_any_small_table_ends_in_a_fit_or_a_told_error(fit, seed):
                 hole = rng.random(n) < rng.choice([0, 0.3, 0.95])
                 table[name] = table[name].astype(object).where(~hole, None)
             table["crp_mg_l"] = table["crp_mg_l"].where(rng.random(n) > 0.1, 0)
-            options = {"limit_of_detection": rng.choice([None, 0.3, 3.0]), "weights": rng.choice([None, "weight"]), "strata": rng.choice([None, "stratum"])}
+            options = {
+                "limit_of_detection": rng.choice([None, 0.3, 3.0]),
+                "weights": rng.choice([None, "weight"]),
+                "strata": rng.choice([None, "stratum"]),
+            }
             options["kind"] = str(rng.choice(["gaussian_copula", "crp_regression", "resampled"]))
             options["marginals"] = str(rng.choice(["quantiles", "parametric"]))
             try:

@@ -13,7 +13,7 @@ def model_matrix(arm, active, covariates, tested):
 
 
 def is_separated(outcome, matrix):
-    """Whether some direction has no negative margin and one that is positive: the linear programme of Konis (2007), section 4.2."""
+    """Whether some direction has no negative margin and one that is positive: the linear programme of Konis (2007, thesis, Oxford)."""
     margins = np.where(outcome > 0.5, 1, -1)[:, np.newaxis] * matrix
     solution = linprog(-margins.sum(axis=0), A_ub=-margins, b_ub=np.zeros(outcome.size), bounds=(-1, 1))
     return -solution.fun > 1e-6

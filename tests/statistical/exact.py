@@ -79,6 +79,13 @@ def _active_in(size: int, block: int) -> list[tuple[float, int]]:
     return [(float(stats.hypergeom.pmf(k, block, block // 2, rest)), whole + k) for k in range(rest + 1) if stats.hypergeom.pmf(k, block, block // 2, rest) > 0]
 
 
+def one_block_allocations(n_patients: int, share_high: float) -> list[tuple[float, int, int, int, int]]:
+    """The same for one permuted block of all patients, blind to the strata."""
+    half = n_patients // 2
+    of_arm = stats.binom.pmf(np.arange(half + 1), half, share_high)
+    return [(float(of_arm[i] * of_arm[j]), half, i, half, j) for i in range(half + 1) for j in range(half + 1) if of_arm[i] * of_arm[j] > 1e-12]
+
+
 def complete_allocations(n_patients: int, share_high: float) -> list[tuple[float, int, int, int, int]]:
     """The same for complete randomisation: a coin for every patient."""
     ways = []

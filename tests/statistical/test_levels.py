@@ -8,8 +8,8 @@ Logistic regression: Wald's test has its nominal level in large trials only, and
 
 import numpy as np
 import pytest
-from statistical.helpers import enough_to_see, prepared, seed_of, simulate, standard_error_under
-from statistical.test_next_trial import both, latent_normal
+from statistical.helpers import Check, assert_agrees, enough_to_see, prepared, rejection, seed_of, simulate, standard_error_under
+from statistical.test_next_trial import both, latent_normal, one_visit
 
 from simtrials.engine.files import read
 from simtrials.engine.result import Run
@@ -48,8 +48,6 @@ def test_half_of_the_false_rejections_are_in_the_direction_of_benefit(flagship: 
 
 
 def test_the_level_of_the_symptom_tests_holds_over_a_hundred_thousand_trials():
-    wrong = 0.0545  # a test that takes z for t at 20 degrees of freedom would reject .064, one at 60 degrees .055
-    assert enough_to_see(0.05, wrong=wrong) > LONGER
     assert enough_to_see(0.05, wrong=0.056) <= LONGER
     whole = read("next_trial").null()
     symptoms = {name: analysis for name, analysis in whole.analyses.items() if name in ("severity", "anhedonia")}
@@ -57,3 +55,19 @@ def test_the_level_of_the_symptom_tests_holds_over_a_hundred_thousand_trials():
     found = simulate(scenario, LONGER)
     for name in symptoms:
         assert abs(found[name].rejected.mean() - 0.05) < 4 * standard_error_under(0.05, LONGER)
+
+
+def lattice() -> Check:
+    """Where .464 respond in two arms of 100 the pooled z test rejects too often, because tables on the border of rejection are likely ones."""
+    risk, _ = both(latent_normal(13.5))
+    exact = float(closed_form.enumerated_power(closed_form.pooled_z_rejection(100, 100), risk, risk))
+    words = "pooled z of response without effect, placebo fall 13.5, 100 + 100"
+    return Check("level 13.5", words, one_visit(13.5).null(), rejection("response"), exact, "enumeration", {"nominal level": 0.05}, 0.05)
+
+
+LATTICE = lattice()
+
+
+def test_the_pooled_test_rejects_more_than_its_nominal_level_where_enumeration_says_so():
+    assert LATTICE.exact > 0.055
+    assert_agrees(LATTICE)

@@ -55,7 +55,7 @@ class PopulationFit:
         """The population as a block of a scenario file, with where it comes from as a comment."""
         filtered = f" with {self.request.where}" if self.request.where else ""
         weighted = f", weighted by {self.request.weights}" if self.request.weights else ""
-        head = [comment(f"Fitted to {self.n:,} people of {self.data}{filtered}{weighted}; sha256 of the file {self.checksum[:12]}.")]
+        head = [comment(f"Fitted to {self.n:,} people of {Path(self.data).name}{filtered}{weighted}; sha256 of the file {self.checksum[:12]}.")]
         known = [prevalence for prevalence in self.prevalences if prevalence.share.data is not None]
         told = ", ".join(f">= {prevalence.cut:g} in {_percent(prevalence.share)}%" for prevalence in known)
         head += [comment(f"Measured CRP in mg/L of the data (standard error): {told}.")] if told else []

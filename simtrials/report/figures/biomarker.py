@@ -17,7 +17,7 @@ from simtrials.report.names import spoken_assay
 from simtrials.report.sentences import measured_sentence, screening_sentence
 
 BODY_MM, AXIS_MM, HEAD_MM, SIDE_MM = 36.0, 9.5, 5.0, 1.5
-SMOOTHEST = 0.30
+SMOOTHEST = 0.45
 """Least width of the bins of usual values, in ln: a small population has few different usual values."""
 HEADROOM = 1.06
 

@@ -132,8 +132,8 @@ class Sheet:
 
 def sheet(body: float, title: str, how_to_read: str, width: float = look.WIDE_MM) -> Sheet:
     """An empty sheet with `body` millimetres of height for drawing, a title that says what is shown and a gray line that says how to read it."""
-    heads = wrapped(title, width - 1.0, look.TITLE_PT, "bold")
-    notes = wrapped(how_to_read, width - 1.0, look.NOTE_PT)
+    heads = wrapped(title, width * 0.98, look.TITLE_PT, "bold")
+    notes = wrapped(how_to_read, width * 0.98, look.NOTE_PT)
     head = 1.0 + line_height(look.TITLE_PT) * len(heads) + line_height(look.NOTE_PT) * len(notes) + 2.0
     height = body + head
     figure = Figure(figsize=(width / MM_PER_INCH, height / MM_PER_INCH), facecolor=look.WHITE)
@@ -174,11 +174,8 @@ def _spread(axes: Axes, values: list[float]) -> list[float]:
     kept: list[float] = []
     for value in dict.fromkeys(values):
         half = text_width(plain(value), look.TICK_PT) / 2
-        if (
-            place(value) - half >= -1.0
-            and place(value) + half <= width + 1.0
-            and all(abs(place(value) - place(other)) > half + text_width(plain(other), look.TICK_PT) / 2 + 1.2 for other in kept)
-        ):
+        inside = place(value) - half >= -1.0 and place(value) + half <= width + 1.0
+        if inside and all(abs(place(value) - place(other)) > half + text_width(plain(other), look.TICK_PT) / 2 + 1.2 for other in kept):
             kept.append(value)
     return sorted(kept)
 

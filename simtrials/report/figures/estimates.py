@@ -15,10 +15,10 @@ from simtrials.engine.result import Run
 from simtrials.report import look, numbers
 from simtrials.report.figures.canvas import Sheet, apart, finished, number_axis, round_steps, sheet, text_width
 from simtrials.report.names import Unit, labels_of, outcome_of, question_of, unit_of
-from simtrials.report.sentences import exaggeration_sentence
+from simtrials.report.sentences import exaggeration_sentence, overstated
 
 BODY_MM, AXIS_MM, HEAD_MM, SIDE_MM = 50.0, 9.5, 9.0, 4.0
-REACH, BINS_PER_SE = 6, 6
+REACH, BINS_PER_SE = 6, 4
 """Bins reach this many empirical SE to both sides of the truth; estimates beyond are counted."""
 
 
@@ -116,7 +116,7 @@ class Estimates:
         """Lines for truth (solid), mean (dashed) and mean of the significant (dotted), named above and joined to their names."""
         marks: list[tuple[float, str, Any, float]] = [(self.mean.value, "mean", (0, (4, 2.5)), self.mean.mcse)]
         marks += [(self.truth.value, "truth", "-", self.truth.mcse)] if self.truth else []
-        marks += [(self.significant, "mean of the significant", (0, (1, 1.2)), self.mean.mcse)] if np.isfinite(self.significant) else []
+        marks += [(self.significant, "mean size of the significant", (0, (1, 1.2)), self.mean.mcse)] if np.isfinite(self.significant) else []
         marks.sort(key=lambda mark: mark[0])
         low, high = axes.get_xlim()
         width, factor = page.width - 2 * SIDE_MM, self.unit.factor
@@ -202,16 +202,15 @@ def _seen(run: Run, name: str, label: str, histogram: Histogram | None) -> Estim
         significant=exaggeration.value * abs(total) * np.sign(total) if n_significant else float("nan"),
         n_failed=tally.n_failed,
         n=tally.n,
-        sentence=_sentence(run, name, measures, question),
+        sentence=_sentence(run, name, measures),
     )
 
 
-def _sentence(run: Run, name: str, measures: Mapping[str, Measure], question: str) -> str:
+def _sentence(run: Run, name: str, measures: Mapping[str, Measure]) -> str:
     """Bias, as far as it is clear of its Monte Carlo error, and exaggeration."""
     unit, bias = unit_of(run.scenario, name), measures.get("bias")
     if bias is None or np.isnan(bias.value):
-        return measures["mean_estimate"].note or f"The truth of {question} is not known."
-    value = numbers.with_mcse(unit.factor * bias.value, unit.factor * bias.mcse, unit.digits + 1)
-    clear = abs(bias.value) > 3 * bias.mcse
-    said = f"Bias {value} {unit.name}" + ("." if clear else ", within its Monte Carlo error of none.")
-    return f"{said} {exaggeration_sentence(measures['exaggeration'], question)}".strip()
+        return measures["mean_estimate"].note or "The truth is not known."
+    value = f"{numbers.with_mcse(unit.factor * bias.value, unit.factor * bias.mcse, unit.digits + 1)} {unit.name}"
+    said = f"Bias {value}." if abs(bias.value) > 3 * bias.mcse else f"No bias beyond Monte Carlo error: {value}."
+    return f"{said} {exaggeration_sentence(measures['exaggeration'], overstated(run, name))}".strip()

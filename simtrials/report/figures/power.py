@@ -67,7 +67,7 @@ class Power:
             return
         level = 100 * nominal.pop()
         axes.axvline(level, color=look.CONTROL, lw=look.AXIS_PT, ls=(0, (1, 1.5)), zorder=1)
-        words = f"{numbers.plain(level)} expected without effect"
+        words = f"{numbers.plain(level)} nominal without effect"
         left, width = columns.at(level) - 1.0, text_width(words, look.NOTE_PT)
         if left + width + 2.0 < columns.at(100 * self.target) - 6.0:
             page.text(left, body - 2.2, words, look.NOTE_PT, color=look.SECONDARY)
@@ -160,7 +160,7 @@ def _marks(axes: Axes, row: PowerRow, middle: float) -> None:
     axes.plot([100 * low, 100 * high], [middle, middle], color=look.PALE_ACCENT, lw=5.0, solid_capstyle="butt", zorder=2)
     _tick(axes, 100 * row.count.shown / row.count.of, middle, 1.7, look.ACCENT, look.DATA_PT)
     if row.closed_form is not None:
-        axes.plot([100 * row.closed_form], [middle], "D", ms=3.6, mfc=look.WHITE, mec=look.INK, mew=0.8, zorder=4)
+        axes.plot([100 * row.closed_form], [middle], "D", ms=4.2, mfc="none", mec=look.INK, mew=0.8, zorder=4)
 
 
 def _tick(axes: Axes, x: float, middle: float, half: float, color: str, width: float) -> None:
