@@ -19,8 +19,13 @@ def scenario_toml(scenario: Scenario) -> str:
 
 def values_of(component: BaseModel) -> dict[str, Any]:
     """A component as plain tables, without what is not given."""
-    values = {name: _plain(getattr(component, name)) for name in type(component).model_fields}
-    return {name: value for name, value in values.items() if value is not None and value not in ({}, [])}
+    found = {}
+    for name, field in type(component).model_fields.items():
+        value = _plain(getattr(component, name))
+        empty_by_default = value in ({}, []) and value == _plain(field.get_default(call_default_factory=True))
+        if value is not None and not empty_by_default:
+            found[name] = value
+    return found
 
 
 def _plain(value: Any) -> Any:

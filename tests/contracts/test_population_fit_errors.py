@@ -97,10 +97,10 @@ def test_a_missing_file_and_an_empty_one_are_told_without_a_traceback(tmp_path):
     with pytest.raises(SimtrialsError, match="no file"):
         fit_population(tmp_path / "nowhere.csv")
     (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(SimtrialsError, match="cannot read empty.csv"):
+    with pytest.raises(SimtrialsError, match=r"cannot read empty\.csv"):
         fit_population(tmp_path / "empty.csv")
     (tmp_path / "head.csv").write_text("crp_mg_l,sex\n")
-    with pytest.raises(DeclarationError, match="no row of .* is left of 0: the file has no rows"):
+    with pytest.raises(DeclarationError, match=r"no row of head\.csv is left of 0: the file has no rows"):
         fit_population(tmp_path / "head.csv")
 
 
@@ -326,9 +326,8 @@ def test_any_small_table_ends_in_a_fit_or_a_told_error(fit, seed):
             options["marginals"] = str(rng.choice(["quantiles", "parametric"]))
             try:
                 found = fit(table, **options)
-            except SimtrialsError as error:
-                assert len(str(error)) > 20
-            else:
-                json.dumps(found.to_dict(), allow_nan=False)
-                assert all(math.isfinite(row.share.fitted) for row in found.prevalences)
-                assert max(len(line) for line in found.summary().splitlines()) <= 80
+            except SimtrialsError:
+                continue
+            json.dumps(found.to_dict(), allow_nan=False)
+            assert all(math.isfinite(row.share.fitted) for row in found.prevalences)
+            assert max(len(line) for line in found.summary().splitlines()) <= 80

@@ -117,14 +117,18 @@ def _unknown(table: Table, request: Request) -> list[Problem]:
     wanted = {field: getattr(request, field) for field in ("crp", "below_limit", "weights", "strata", "clusters")}
     wanted |= {f"columns[{i}]": name for i, name in enumerate(request.columns or ())}
     missing = {field: name for field, name in wanted.items() if name is not None and name not in table.columns}
-    problems = [Problem(field, f"no column called {name!r} in {file_name(table)}{did_you_mean(name, table.columns)}") for field, name in missing.items()]
+    problems = [_no_column(field, name, table) for field, name in missing.items()]
     if request.where is not None:
         try:
             unknown = sorted(parse(request.where).names - table.columns.keys())
-            problems += [Problem("where", f"no column called {name!r} in {file_name(table)}{did_you_mean(name, table.columns)}") for name in unknown]
+            problems += [_no_column("where", name, table) for name in unknown]
         except ExpressionError as error:
             problems.append(Problem("where", str(error)))
     return problems
+
+
+def _no_column(place: str, name: str, table: Table) -> Problem:
+    return Problem(place, f"no column called {name!r} in {file_name(table)}{did_you_mean(name, table.columns)}")
 
 
 def _rows_used(table: Table, request: Request, readings: Readings) -> tuple[BoolArray, tuple[LeftOut, ...]]:

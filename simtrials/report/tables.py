@@ -1,0 +1,224 @@
+"""The tables of the report: heads, rows of printed cells, and notes below."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from simtrials.core.measures import Measure, Tally
+from simtrials.engine.cells import SCENARIO
+from simtrials.engine.result import Run
+from simtrials.report import numbers
+from simtrials.report.checks import outcome_rows, people_rows, tenths
+from simtrials.report.look import RATIO_DIGITS
+from simtrials.report.names import Unit, interval_name, labels_of, question_of, spoken, spoken_endpoint, unit_of
+from simtrials.report.rows import PowerRow, power_rows, reason_in_words
+
+FAR = 3.0
+"""Monte Carlo standard errors from the nominal level beyond which a level is said to be above or below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as it is printed; `right` are the columns aligned at the right."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: Sequence[int] = ()
+    notes: Sequence[str] = ()
+
+
+def measures_table(run: Run, name: str, closed: PowerRow) -> Table:
+    """All measures of one analysis in the scenario."""
+    tally, unit = run.tallies(SCENARIO)[name], unit_of(run.scenario, name)
+    rows = [*_shares(run, name, tally, closed), *_errors(run, name, tally, unit)]
+    return Table(f"Measures: {closed.question}, {closed.label}", ("measure", "value (MCSE)", "note"), rows, right=(1,))
+
+
+def _shares(run: Run, name: str, tally: Tally, closed: PowerRow) -> Iterator[tuple[str, str, str]]:
+    n, n_significant, analysis = tally.n, int(tally.significant[0]), run.scenario.analyses[name]
+    none = tally.n_failed == n
+    yield "power, %", numbers.DASH if none else numbers.share_detail(tally.n_benefit, n), "no replicate could be estimated" if none else ""
+    if closed.closed_form is not None:
+        yield "power from a closed form, %", numbers.fixed(100 * closed.closed_form, 2), closed.closed_form_what
+    if 0 < tally.n_failed < n:
+        yield "power among the estimable, %", numbers.share_detail(tally.n_benefit, tally.n_estimable), f"of {numbers.whole(tally.n_estimable)}"
+    yield "significant in either direction, %", numbers.DASH if none else numbers.share_detail(tally.n_rejected, n), ""
+    yield "not estimable, %", numbers.share_detail(tally.n_failed, n), ""
+    level = numbers.percent(1 - analysis.two_sided_alpha)
+    other = interval_name(analysis)
+    note = f"interval of another procedure than the test: {other}" if other else ""
+    missing = "" if tally.n_intervals else "no interval"
+    covered = numbers.share_detail(tally.n_covered, tally.n_intervals) if tally.truth else numbers.DASH
+    yield f"coverage of the {level}% interval, %", covered, missing or note
+    if n_significant and tally.truth and tally.truth.value:
+        yield "wrong sign among the significant (type S), %", numbers.share_detail(tally.n_wrong_sign, n_significant), ""
+
+
+def _errors(run: Run, name: str, tally: Tally, unit: Unit) -> Iterator[tuple[str, str, str]]:
+    measures, truth = {measure.name: measure for measure in tally.measures()}, run.truths[SCENARIO][name]
+    if np.isfinite(truth.value):
+        shown = numbers.with_mcse(unit.factor * truth.value, unit.factor * truth.std_error, unit.digits + 1)
+        yield f"truth, {unit.name}", shown, truth.kind + _as_ratio(unit, truth.value)
+    else:
+        yield f"truth, {unit.name}", numbers.DASH, truth.kind
+    names = {
+        "mean_estimate": "mean estimate",
+        "bias": "bias",
+        "empirical_se": "empirical SE",
+        "model_se": "model SE (root of mean square)",
+        "interval_width": "mean width of the interval",
+    }
+    for key, words in names.items():
+        if key in measures:
+            yield f"{words}, {unit.name}", _in_unit(measures[key], unit), measures[key].note
+    if "relative_error_of_model_se" in measures:
+        relative = measures["relative_error_of_model_se"]
+        yield "model SE against empirical SE, %", numbers.with_mcse(100 * relative.value, 100 * relative.mcse, 1), relative.note
+    exaggeration = measures["exaggeration"]
+    shown = numbers.with_mcse(exaggeration.value, exaggeration.mcse, RATIO_DIGITS)
+    yield "exaggeration among the significant (type M), ratio", shown, exaggeration.note
+
+
+def _in_unit(measure: Measure, unit: Unit) -> str:
+    return numbers.with_mcse(unit.factor * measure.value, unit.factor * measure.mcse, unit.digits + 1)
+
+
+def _as_ratio(unit: Unit, value: float) -> str:
+    """The ratio behind a truth on the log scale."""
+    return f"; {unit.name.removeprefix('log ')} {numbers.fixed(float(np.exp(value)), RATIO_DIGITS)}" if unit.name.startswith("log ") else ""
+
+
+def level_table(run: Run) -> Table:
+    """Type I error: every analysis in every cell without effect, against its nominal level."""
+    labels, rows = labels_of(run.scenario), []
+    for cell, label in run.cells.items():
+        if cell == SCENARIO:
+            continue
+        for name, tally in run.tallies(cell).items():
+            analysis = run.scenario.analyses[name]
+            alpha = analysis.two_sided_alpha
+            both = alpha if analysis.one_sided_alpha is None else alpha / 2
+            benefit = numbers.DASH if tally.n_failed == tally.n else numbers.share_detail(tally.n_benefit, tally.n)
+            either = numbers.DASH if tally.n_failed == tally.n else numbers.share_detail(tally.n_rejected, tally.n)
+            nominal = (numbers.percent(alpha / 2), numbers.percent(both))
+            verdict = against_nominal(tally.n_rejected, tally.n, both)
+            names = (cell_in_words(label), question_of(run.scenario, name), labels[name])
+            rows.append((*names, benefit, nominal[0], either, nominal[1], verdict, numbers.whole(tally.n_failed)))
+    head = (
+        "cell",
+        "question",
+        "analysis",
+        "shows a benefit, % (MCSE)",
+        "nominal",
+        "significant either way, % (MCSE)",
+        "nominal",
+        "against nominal",
+        "failed",
+    )
+    note = f"above, below: more than {numbers.plain(FAR)} Monte Carlo standard errors from the nominal level; else agrees."
+    return Table("Type I error", head, rows, right=(3, 4, 5, 6, 8), notes=(note,))
+
+
+def against_nominal(count: int, of: int, nominal: float) -> str:
+    """Whether a level agrees with its nominal value; the error is that of the nominal value."""
+    error = float(np.sqrt(nominal * (1 - nominal) / of))
+    distance = (count / of - nominal) / error
+    return "agrees" if abs(distance) <= FAR else "above" if distance > 0 else "below"
+
+
+def cell_in_words(label: str) -> str:
+    """`no effect, madrs control course change −8`: a cell without the punctuation of paths."""
+    words = []
+    for part in label.split(", "):
+        path, _, value = part.partition(" = ")
+        names = path.removeprefix("endpoints.").replace(".", " ").replace("_", " ")
+        words.append(f"{names} {_number_in_words(value)}".strip())
+    return ", ".join(words)
+
+
+def _number_in_words(value: str) -> str:
+    try:
+        return numbers.plain(float(value))
+    except ValueError:
+        return value
+
+
+def failures_table(run: Run) -> Table:
+    """Replicates that could not be estimated, by cell, analysis and reason."""
+    labels, rows = labels_of(run.scenario), []
+    for cell, label in run.cells.items():
+        for name, tally in run.tallies(cell).items():
+            for status, count in sorted(tally.failures.items()):
+                names = (cell_in_words(label), question_of(run.scenario, name), labels[name], reason_in_words(status))
+                rows.append((*names, numbers.whole(count), numbers.share_detail(count, tally.n)))
+    return Table("Trials without an estimate", ("cell", "question", "analysis", "reason", "trials", "% (MCSE)"), rows, right=(4, 5))
+
+
+def power_table(rows: Sequence[PowerRow], target: float) -> Table:
+    """The power table of the terminal, with the shares without effect."""
+    head = ["question", "analysis", "power, % (MCSE)", f"target {numbers.percent(target)}", "without effect, % (MCSE)", "failed"]
+    cells = []
+    for row in rows:
+        null = numbers.DASH if row.null is None or row.null.none_estimable else numbers.share_detail(row.null.shown, row.null.of)
+        power = numbers.DASH if row.count.none_estimable else numbers.share_detail(row.count.shown, row.count.of)
+        cells.append((row.question, row.label, power, row.verdict(target), null, numbers.whole(row.count.failed)))
+    return Table("Power", head, cells, right=(2, 4, 5))
+
+
+def patterns_table(run: Run) -> Table:
+    """How often patterns of results occur, in every cell."""
+    names = [pattern.label or spoken(name) for name, pattern in run.scenario.patterns.items()]
+    rows = []
+    for cell, label in run.cells.items():
+        for words, measure in zip(names, run.patterns(cell), strict=True):
+            count = round(measure.value * measure.n_replicates)
+            rows.append((words, cell_in_words(label), numbers.share_detail(count, measure.n_replicates)))
+    return Table("Patterns of results", ("pattern", "cell", "trials, % (MCSE)"), rows, right=(2,))
+
+
+def people_table(run: Run) -> Table | None:
+    """Who is enrolled against who is screened."""
+    rows = people_rows(run.portrait)
+    return Table("Screened and enrolled", ("who", "screened", "enrolled"), rows, right=(1, 2)) if rows else None
+
+
+def screening_table(run: Run) -> Table:
+    """Numbers screened, and the share of candidates that each rule keeps out."""
+    words = {
+        "screened_per_enrolled": "screened per enrolled, mean",
+        "screened_per_enrolled_q05": "screened per enrolled, 5% of trials below",
+        "screened_per_enrolled_q50": "screened per enrolled, half of trials below",
+        "screened_per_enrolled_q95": "screened per enrolled, 95% of trials below",
+    }
+    from simtrials.report.names import rules_in_words
+
+    rules, rows = rules_in_words(run.scenario), []
+    for measure in run.screening():
+        if measure.name in words:
+            rows.append((words[measure.name], numbers.with_mcse(measure.value, measure.mcse, 2)))
+        else:
+            rule = measure.name.removeprefix("failed: ")
+            rows.append((f"of the screened: {rules.get(rule, rule)}, %", numbers.with_mcse(100 * measure.value, 100 * measure.mcse, 1)))
+    return Table("Screening", ("measure", "value (MCSE)"), rows, right=(1,))
+
+
+def outcome_tables(run: Run) -> Iterator[Table]:
+    """Response and remission by arm, one table for each scale."""
+    for name, about in run.portrait["endpoints"].items():
+        table = outcome_rows(run.scenario, about)
+        if len(table) > 1:
+            title = f"{spoken_endpoint(run.scenario, name)}: outcomes at week {numbers.plain(about['weeks'][-1])}"
+            yield Table(title, table[0], table[1:], right=(1, 2, 3, 4), notes=("Among the enrolled, if all were in that arm.",))
+
+
+def tenths_tables(run: Run) -> Iterator[Table]:
+    """Assumed benefit by tenths of the biomarker."""
+    for table in tenths(run.scenario, run.portrait):
+        yield Table("Assumed benefit by tenths of the enrolled", table[0], table[1:], right=tuple(range(1, len(table[0]))))
+
+
+def rows_by_name(run: Run) -> Mapping[str, PowerRow]:
+    """The rows of the power table by analysis."""
+    return {row.name: row for row in power_rows(run)}
