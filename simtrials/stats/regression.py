@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simtrials.core.arrays import AnyArray, FloatArray, IntArray, patient_major
+from simtrials.core.arrays import AnyArray, BoolArray, FloatArray, IntArray, patient_major
 from simtrials.core.kernels import kernel
 from simtrials.core.status import Status
 from simtrials.stats.means import NEGLIGIBLE_SPREAD, Contrast
@@ -138,18 +138,36 @@ def factor_and_status(products: CrossProducts) -> tuple[FloatArray, IntArray]:
     TOO_FEW_PATIENTS (an arm with fewer than two, or no degree of freedom left), COLLINEAR (regressors), NO_VARIATION (the outcome is constant
     or is fitted without error). The factor is valid up to the first column that is absent.
     """
+    factor, absent = _factor(products)
+    size, n_replicates = products.mean.shape
+    n = products.n
+    status = np.full(n_replicates, int(Status.OK))
+    status[absent[-1]] = Status.NO_VARIATION
+    status[absent[:-1].any(axis=0)] = Status.COLLINEAR
+    status[(n.min(axis=0) < 2) | (n.sum(axis=0) <= size)] = Status.TOO_FEW_PATIENTS
+    return factor, status
+
+
+def _factor(products: CrossProducts) -> tuple[FloatArray, BoolArray]:
+    """Cholesky factor of the cross-products, and (column, replicate) whether a column is constant or follows from those before it."""
     triangle, mean, n = products
     size, n_replicates = mean.shape
     diagonal = np.arange(size) * (np.arange(size) + 3) // 2
     constant = triangle[diagonal] <= n.sum(axis=0) * (NEGLIGIBLE_SPREAD * mean) ** 2
     factor, left = triangle.copy(), np.empty((size, n_replicates))
     cholesky(factor, left)
-    absent = constant | ~(left > COLLINEAR_BELOW)
-    status = np.full(n_replicates, int(Status.OK))
-    status[absent[-1]] = Status.NO_VARIATION
-    status[absent[:-1].any(axis=0)] = Status.COLLINEAR
-    status[(n.min(axis=0) < 2) | (n.sum(axis=0) <= size)] = Status.TOO_FEW_PATIENTS
-    return factor, status
+    return factor, constant | ~(left > COLLINEAR_BELOW)
+
+
+def aliased_regressor(outcome: FloatArray, arm: AnyArray, active: int, covariates: Sequence[AnyArray], tested: int = 0) -> IntArray:
+    """(replicate,) the first regressor, other than the tested one, that is constant or follows from those before it; -1 where none does.
+
+    0 is the treatment, k the k-th covariate; the tested regressor comes after all others. Arguments as for `least_squares`.
+    """
+    absent = _factor(cross_products(*centred_rows(outcome, arm, active, covariates, tested)))[1][:-2]
+    order = np.array([k for k in range(len(covariates) + 1) if k != tested] + [-1])
+    first = np.where(absent.any(axis=0), absent.argmax(axis=0) if len(absent) else 0, order.size - 1)
+    return np.asarray(order[first])
 
 
 def least_squares(outcome: FloatArray, arm: AnyArray, active: int, covariates: Sequence[AnyArray] = (), tested: int = 0) -> Contrast:

@@ -8,6 +8,7 @@ from simtrials.core.check import Many
 from simtrials.core.data import EffectScale, Estimates, TrialData
 from simtrials.inference.analyses.base import ANALYSES, Analysis
 from simtrials.inference.analyses.t_test import wald
+from simtrials.stats.aliased import dropping_aliased
 from simtrials.stats.regression import least_squares
 
 
@@ -35,4 +36,4 @@ class Ancova(Analysis):
 
     def estimate(self, data: TrialData) -> Estimates:
         view = self.view(data)
-        return wald(least_squares(view.value, view.arm, view.active, view.covariates(self.covariates)), view.sign, "difference")
+        return wald(dropping_aliased(least_squares, view.value, view.arm, view.active, view.covariates(self.covariates)), view.sign, "difference")

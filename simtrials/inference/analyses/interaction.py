@@ -9,6 +9,7 @@ from simtrials.core.check import Many
 from simtrials.core.data import EffectScale, Estimates, TrialData
 from simtrials.inference.analyses.base import ANALYSES, Analysis
 from simtrials.inference.analyses.t_test import wald
+from simtrials.stats.aliased import dropping_aliased
 from simtrials.stats.logistic import logistic_regression
 from simtrials.stats.regression import least_squares
 
@@ -47,8 +48,8 @@ class Interaction(Analysis):
         (modifier,) = view.covariates((self.modifier,))
         columns = [modifier, modifier * (view.arm == view.active), *view.covariates(self.covariates)]
         if self.model == "linear":
-            return wald(least_squares(view.value, view.arm, view.active, columns, tested=2), view.sign, "slope")
-        fit = logistic_regression(view.value, view.arm, view.active, columns, tested=2)
+            return wald(dropping_aliased(least_squares, view.value, view.arm, view.active, columns, tested=2), view.sign, "slope")
+        fit = dropping_aliased(logistic_regression, view.value, view.arm, view.active, columns, tested=2)
         infinite = np.full(fit.estimate.shape, np.inf)
         estimate = view.sign * fit.estimate
         return Estimates(estimate, fit.std_error, estimate / fit.std_error, infinite, fit.status, "slope")

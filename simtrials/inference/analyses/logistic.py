@@ -1,5 +1,6 @@
 """Logistic regression."""
 
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ from pydantic import Field
 from simtrials.core.check import Many
 from simtrials.core.data import EffectScale, Estimates, TrialData
 from simtrials.inference.analyses.base import ANALYSES, Analysis
+from simtrials.stats.aliased import dropping_aliased
 from simtrials.stats.logistic import logistic_regression
 
 
@@ -49,7 +51,8 @@ class Logistic(Analysis):
     def estimate(self, data: TrialData) -> Estimates:
         view = self.view(data)
         columns = view.covariates(self.covariates)
-        fit = logistic_regression(view.value, view.arm, view.active, columns, 0, self.test, self.penalty)
+        model = partial(logistic_regression, test=self.test, penalty=self.penalty)
+        fit = dropping_aliased(model, view.value, view.arm, view.active, columns)
         benefit: Literal[1, -1] = 1 if view.sign > 0 else -1
         infinite = np.full(fit.estimate.shape, np.inf)
         return Estimates(fit.estimate, fit.std_error, fit.statistic, infinite, fit.status, "log_odds_ratio", benefit)
