@@ -110,17 +110,16 @@ def run_blocks(
 
     size = max(1, min(16, len(rest) // (4 * max(n_jobs, 1))))
     batches = [rest[i : i + size] for i in range(0, len(rest), size)]
-    with _client(backend, scheduler) as settings:
-        workers = Parallel(n_jobs=n_jobs, return_as="generator", pre_dispatch="2 * n_jobs", **settings)
+    with _workers(backend, n_jobs, scheduler) as settings:
+        workers = Parallel(return_as="generator", **settings)
         for batch, found in zip(batches, workers(delayed(simulation.many)(batch) for batch in batches), strict=True):
             yield from zip(batch, cast(list[Columns], found), strict=True)
 
 
-def _client(backend: Backend, scheduler: str | None) -> AbstractContextManager[dict[str, Any]]:
-    if backend == "threads":
-        return nullcontext({"backend": "threading"})
-    if backend == "loky":
-        return nullcontext({"backend": "loky"})
+def _workers(backend: Backend, n_jobs: int, scheduler: str | None) -> AbstractContextManager[dict[str, Any]]:
+    """Settings for joblib while the workers are there."""
+    if backend in ("threads", "loky"):
+        return nullcontext({"backend": "threading" if backend == "threads" else "loky", "n_jobs": n_jobs})
     from simtrials.engine.cluster import dask_client
 
     return dask_client(scheduler)

@@ -18,5 +18,7 @@ def dask_client(scheduler: str | None) -> Iterator[dict[str, Any]]:
         client = Client(scheduler, timeout="20s") if scheduler else Client(processes=True, dashboard_address=None)
     except OSError as error:
         raise SimtrialsError(f"no Dask scheduler answers at {scheduler}: {error}") from None
-    with client:
-        yield {"backend": "dask"}
+    from joblib import parallel_config
+
+    with client, parallel_config(backend="dask", n_jobs=-1):
+        yield {}

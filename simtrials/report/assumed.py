@@ -100,12 +100,12 @@ def biomarker_of(scenario: Scenario, effect: Effect) -> tuple[str, str]:
     return spoken_assay(name), scenario.assays[name].unit if name else ""
 
 
-def course_in_words(scenario: Scenario, portrait: Portrait, endpoint: str) -> str:
+def course_in_words(scenario: Scenario, endpoint: str) -> str:
     """What happens under control: `−11.0 MADRS points by week 8 (SD of change 8.4)`, or the risk of an event."""
     declared = scenario.endpoints[endpoint]
     if endpoint in scales_of(scenario):
         fall = scales_of(scenario)[endpoint].control_course
-        sd = portrait["endpoints"][endpoint]["change_sd"]
+        sd = latent_sd(declared, "change") or 0.0
         return f"{fixed(fall.change, 1)} {declared.unit} by week {plain(fall.at_week)} (SD of the change {fixed(sd, 1)})"
     if isinstance(declared, Continuous):
         return f"mean {plain(declared.mean)}, SD {plain(declared.sd)} {declared.unit}"

@@ -35,7 +35,7 @@ def assumptions(run: Run) -> list[Assumption]:
     rows = _effects(run)
     shape = _shape(scenario)
     rows += [shape] if shape else []
-    rows.append(_course(run))
+    rows.append(_course(scenario))
     rows.append(Assumption("Dropout", "nobody", NO_SOURCE))
     rows.append(_screening(scenario))
     rows.append(_level(scenario))
@@ -92,14 +92,13 @@ def _shape(scenario: Scenario) -> Assumption | None:
     return Assumption(f"Effect by {marker}", "; ".join(words), "; ".join(dict.fromkeys(known)) or NO_SOURCE)
 
 
-def _course(run: Run) -> Assumption:
-    scenario = run.scenario
+def _course(scenario: Scenario) -> Assumption:
     parts = []
     for endpoint in scenario.endpoints:
         place = f"endpoints.{endpoint}"
         source = source_of(scenario, f"{place}.control_course.change", f"{place}.control_risk", f"{place}.mean")
         which = f"{spoken_endpoint(scenario, endpoint)}: " if len(scenario.endpoints) > 1 else ""
-        parts.append((course_in_words(scenario, run.portrait, endpoint), f"{which}{source}"))
+        parts.append((course_in_words(scenario, endpoint), f"{which}{source}"))
     return Assumption(f"Under {spoken(scenario.design.arms[0])}", *_joined(parts))
 
 
@@ -148,7 +147,7 @@ def _unsure(run: Run, rows: Sequence[PowerRow]) -> list[str]:
     """Analyses whose power cannot be told from the target."""
     target = run.scenario.target_power
     told = [
-        f"{row.question}, {row.label}: {numbers.cannot_tell(row.count.shown, row.count.of, target)}."
+        f"{row.question}, {row.label}, against {numbers.percent(target)}: {numbers.cannot_tell(row.count.shown, row.count.of, target)}."
         for row in rows
         if row.verdict(target) == "cannot tell"
     ]
@@ -157,7 +156,7 @@ def _unsure(run: Run, rows: Sequence[PowerRow]) -> list[str]:
 
 def _widest(rows: Sequence[PowerRow]) -> str:
     half, row = widest_interval(list(rows))
-    return f"Widest Monte Carlo interval of a power: ± {numbers.significant(half, 2)} percentage points ({row.question}, {row.label})."
+    return f"Widest Monte Carlo interval of a power: ± {numbers.fixed(max(half, 0.1), 1)} percentage points ({row.question}, {row.label})."
 
 
 def _levels(run: Run) -> Iterator[str]:

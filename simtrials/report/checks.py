@@ -9,6 +9,7 @@ from simtrials.report.assumed import biomarker_of, effects_of, shape_in_words, s
 from simtrials.report.names import domain_of, rule_in_words, spoken, spoken_assay, spoken_endpoint, week_words
 from simtrials.report.sentences import measured_sentence, screening_sentence
 from simtrials.report.text import INDENT, aligned, head, paragraph
+from simtrials.trial.endpoints import AdverseEvent, Endpoint
 
 Portrait = Mapping[str, Any]
 
@@ -25,7 +26,9 @@ def check_text(scenario: Scenario, portrait: Portrait, seconds: float | None = N
 
 
 def _table(rows: list[tuple[str, ...]], first_number: int) -> str:
-    return aligned(rows, right=tuple(range(first_number, len(rows[0]))), flexible=(0,))
+    columns = range(len(rows[0]))
+    widest_first = sorted(columns, key=lambda i: -max(len(row[i]) for row in rows))
+    return aligned(rows, right=tuple(columns)[first_number:], flexible=tuple(widest_first))
 
 
 def _enrolled(scenario: Scenario, portrait: Portrait) -> str:
@@ -71,8 +74,14 @@ def _endpoint(scenario: Scenario, portrait: Portrait, name: str) -> str:
         blocks.append(paragraph(f"{spoken(arm)}: {effect_in_words(scenario, portrait, name, arm)};", INDENT))
         blocks.append(paragraph(f"{shape_in_words(effect, *biomarker_of(scenario, effect))}.", INDENT))
         blocks += [paragraph(line, INDENT) for line in (realised(about, arm),) if line]
+    blocks += [paragraph(f"{spoken(arm)}: {size_in_words(scenario, portrait, name, arm)}.", INDENT) for arm in _risks(scenario.endpoints[name])]
     table = outcome_rows(scenario, about)
     return "\n".join([*blocks, *([_table(table, 1)] if table else [])])
+
+
+def _risks(endpoint: Endpoint) -> tuple[str, ...]:
+    """Arms in which an adverse event has a risk of its own."""
+    return tuple(endpoint.arm_risk) if isinstance(endpoint, AdverseEvent) else ()
 
 
 def effect_in_words(scenario: Scenario, portrait: Portrait, endpoint: str, arm: str) -> str:

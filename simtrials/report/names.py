@@ -86,10 +86,10 @@ def question_of(scenario: Scenario, name: str) -> str:
     outcome = outcome_of(scenario, analysis)
     question = outcome.replace("_", " ") if outcome in BY_OUTCOME else domain_of(scenario, analysis.endpoint)
     if outcome in BY_OUTCOME and _scales_asking(scenario, outcome) > 1:
-        question += f", {spoken_endpoint(scenario, analysis.endpoint)}"
+        question += f" ({spoken_endpoint(scenario, analysis.endpoint)})"
     if analysis.scale_of_effect == "slope":
         question += f" by {spoken_in(str(getattr(analysis, 'modifier', 'biomarker')), scenario)}"
-    return question if len(scenario.design.arms) == 2 else f"{question}, {spoken(arm_of(scenario, analysis))}"
+    return question if len(scenario.design.arms) == 2 else f"{question} ({spoken(arm_of(scenario, analysis))})"
 
 
 def _scales_asking(scenario: Scenario, outcome: str) -> int:

@@ -14,7 +14,7 @@ from simtrials.report.names import labels_of, question_of
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A number of replicates: how many of all show a benefit, and how many could not be estimated."""
+    """A number of replicates: how many of all show a benefit, and how many have no estimate; most of these have no test either, for a reason."""
 
     shown: int
     of: int
@@ -22,9 +22,19 @@ class Count:
     reasons: Mapping[int, int]
 
     @property
+    def untested(self) -> int:
+        """Replicates without a test: they cannot show a benefit."""
+        return sum(self.reasons.values())
+
+    @property
+    def infinite(self) -> int:
+        """Replicates whose test is valid though the estimate is infinite, such as a ratio when an arm has no events."""
+        return self.failed - self.untested
+
+    @property
     def none_estimable(self) -> bool:
         """Whether there is no result at all."""
-        return self.failed == self.of
+        return self.untested == self.of
 
     @property
     def power(self) -> str:
@@ -99,28 +109,26 @@ def reasons_in_words(count: Count) -> str:
 
 
 def failure_sentences(rows: list[PowerRow]) -> Iterator[str]:
-    """What happened to replicates that could not be estimated: one sentence per analysis that has any."""
+    """What happened to replicates without an estimate: one sentence per analysis that has any."""
     for row in rows:
-        count = row.count
-        if not count.failed:
-            continue
-        who = f"{row.question}, {row.label}"
+        count, who = row.count, f"{row.question}, {row.label}"
         if count.none_estimable:
             yield f"{who}: no result, none of {numbers.whole(count.of)} trials could be estimated: {reasons_in_words(count)}."
-            continue
-        others = numbers.in_percent(count.shown, count.of - count.failed)
-        yield (
-            f"{who}: {numbers.whole(count.failed)} of {numbers.whole(count.of)} trials could not be estimated and count as no benefit shown: "
-            f"{reasons_in_words(count)}; power {others} of the {numbers.whole(count.of - count.failed)} others."
-        )
+        elif count.untested:
+            tested = count.of - count.untested
+            others = f"power {numbers.in_percent(count.shown, tested)} of the {numbers.whole(tested)} others"
+            failed = f"{numbers.whole(count.untested)} of {numbers.whole(count.of)} trials could not be estimated and count as no benefit shown"
+            yield f"{who}: {failed}: {reasons_in_words(count)}; {others}."
+        if count.infinite and not count.none_estimable:
+            yield f"{who}: {numbers.whole(count.infinite)} of {numbers.whole(count.of)} estimates are infinite; their tests count."
 
 
 def caution(rows: list[PowerRow]) -> str:
     """The warning that precedes the answer when an analysis failed in more than 5% of the trials; else empty."""
-    bad = [row for row in rows if row.count.failed > MANY_FAILED * row.count.of]
+    bad = [row for row in rows if row.count.untested > MANY_FAILED * row.count.of]
     if not bad:
         return ""
-    shares = [f"{row.question}, {row.label}: {numbers.in_percent(row.count.failed, row.count.of)}" for row in bad]
+    shares = [f"{row.question}, {row.label}: {numbers.in_percent(row.count.untested, row.count.of)}" for row in bad]
     many = numbers.percent(MANY_FAILED)
     return f"Caution: more than {many}% of the trials could not be estimated ({'; '.join(shares)}). They count as no benefit shown."
 

@@ -24,6 +24,11 @@ def listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
+def sentence_case(text: str) -> str:
+    """The same with a capital at the start."""
+    return text[:1].upper() + text[1:]
+
+
 def answer(run: Run) -> list[str]:
     """The answer: what a trial shows if the drug works as assumed, and if it does nothing."""
     rows = power_rows(run)

@@ -12,7 +12,7 @@ from simtrials.report import numbers
 from simtrials.report.checks import outcome_rows, people_rows, tenths
 from simtrials.report.look import RATIO_DIGITS
 from simtrials.report.names import Unit, interval_name, labels_of, question_of, spoken, spoken_endpoint, unit_of
-from simtrials.report.rows import PowerRow, power_rows, reason_in_words
+from simtrials.report.rows import PowerRow, count_of, power_rows, reason_in_words
 
 FAR = 3.0
 """Monte Carlo standard errors from the nominal level beyond which a level is said to be above or below it."""
@@ -20,7 +20,7 @@ FAR = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as it is printed; `right` are the columns aligned at the right."""
+    """A table as it is printed; `right` are the columns aligned at the right. A row of one cell is the heading of those below it."""
 
     title: str
     head: Sequence[str]
@@ -38,14 +38,20 @@ def measures_table(run: Run, name: str, closed: PowerRow) -> Table:
 
 def _shares(run: Run, name: str, tally: Tally, closed: PowerRow) -> Iterator[tuple[str, str, str]]:
     n, n_significant, analysis = tally.n, int(tally.significant[0]), run.scenario.analyses[name]
-    none = tally.n_failed == n
+    count = closed.count
+    none = count.none_estimable
     yield "power, %", numbers.DASH if none else numbers.share_detail(tally.n_benefit, n), "no replicate could be estimated" if none else ""
     if closed.closed_form is not None:
         yield "power from a closed form, %", numbers.fixed(100 * closed.closed_form, 2), closed.closed_form_what
-    if 0 < tally.n_failed < n:
-        yield "power among the estimable, %", numbers.share_detail(tally.n_benefit, tally.n_estimable), f"of {numbers.whole(tally.n_estimable)}"
+    if 0 < count.untested < n:
+        tested = n - count.untested
+        yield "power among the estimable, %", numbers.share_detail(tally.n_benefit, tested), f"of {numbers.whole(tested)}"
     yield "significant in either direction, %", numbers.DASH if none else numbers.share_detail(tally.n_rejected, n), ""
-    yield "not estimable, %", numbers.share_detail(tally.n_failed, n), ""
+    yield (
+        "not estimable, %",
+        numbers.share_detail(tally.n_failed, n),
+        f"{numbers.whole(count.infinite)} infinite, tested all the same" if count.infinite else "",
+    )
     level = numbers.percent(1 - analysis.two_sided_alpha)
     other = interval_name(analysis)
     note = f"interval of another procedure than the test: {other}" if other else ""
@@ -92,33 +98,27 @@ def _as_ratio(unit: Unit, value: float) -> str:
 
 def level_table(run: Run) -> Table:
     """Type I error: every analysis in every cell without effect, against its nominal level."""
-    labels, rows = labels_of(run.scenario), []
+    labels = labels_of(run.scenario)
+    rows: list[tuple[str, ...]] = []
     for cell, label in run.cells.items():
         if cell == SCENARIO:
             continue
+        rows.append((cell_in_words(label),))
         for name, tally in run.tallies(cell).items():
             analysis = run.scenario.analyses[name]
             alpha = analysis.two_sided_alpha
             both = alpha if analysis.one_sided_alpha is None else alpha / 2
-            benefit = numbers.DASH if tally.n_failed == tally.n else numbers.share_detail(tally.n_benefit, tally.n)
-            either = numbers.DASH if tally.n_failed == tally.n else numbers.share_detail(tally.n_rejected, tally.n)
+            none = count_of(tally).none_estimable
+            benefit = numbers.DASH if none else numbers.share_detail(tally.n_benefit, tally.n)
+            either = numbers.DASH if none else numbers.share_detail(tally.n_rejected, tally.n)
             nominal = (numbers.percent(alpha / 2), numbers.percent(both))
-            verdict = against_nominal(tally.n_rejected, tally.n, both)
-            names = (cell_in_words(label), question_of(run.scenario, name), labels[name])
+            verdict = numbers.DASH if none else against_nominal(tally.n_rejected, tally.n, both)
+            names = (question_of(run.scenario, name), labels[name])
             rows.append((*names, benefit, nominal[0], either, nominal[1], verdict, numbers.whole(tally.n_failed)))
-    head = (
-        "cell",
-        "question",
-        "analysis",
-        "shows a benefit, % (MCSE)",
-        "nominal",
-        "significant either way, % (MCSE)",
-        "nominal",
-        "against nominal",
-        "failed",
-    )
-    note = f"above, below: more than {numbers.plain(FAR)} Monte Carlo standard errors from the nominal level; else agrees."
-    return Table("Type I error", head, rows, right=(3, 4, 5, 6, 8), notes=(note,))
+    head = ("question", "analysis", "benefit, % (MCSE)", "nominal", "either way, % (MCSE)", "nominal", "against nominal", "failed")
+    either_way = "Either way: significant in either direction, the level of a two-sided test."
+    note = f"Against nominal: above or below when more than {numbers.plain(FAR)} Monte Carlo standard errors from the nominal level."
+    return Table("Type I error", head, rows, right=(2, 3, 4, 5, 7), notes=(either_way, note))
 
 
 def against_nominal(count: int, of: int, nominal: float) -> str:
@@ -158,24 +158,30 @@ def failures_table(run: Run) -> Table:
 
 def power_table(rows: Sequence[PowerRow], target: float) -> Table:
     """The power table of the terminal, with the shares without effect."""
-    head = ["question", "analysis", "power, % (MCSE)", f"target {numbers.percent(target)}", "without effect, % (MCSE)", "failed"]
+    closed = any(row.closed_form is not None for row in rows)
+    extra = ["closed form, %"] if closed else []
+    head = ["question", "analysis", "power, % (MCSE)", *extra, f"target {numbers.percent(target)}", "without effect, % (MCSE)", "failed"]
     cells = []
     for row in rows:
         null = numbers.DASH if row.null is None or row.null.none_estimable else numbers.share_detail(row.null.shown, row.null.of)
         power = numbers.DASH if row.count.none_estimable else numbers.share_detail(row.count.shown, row.count.of)
-        cells.append((row.question, row.label, power, row.verdict(target), null, numbers.whole(row.count.failed)))
-    return Table("Power", head, cells, right=(2, 4, 5))
+        exact = [numbers.DASH if row.closed_form is None else numbers.fixed(100 * row.closed_form, 1)] if closed else []
+        cells.append((row.question, row.label, power, *exact, row.verdict(target), null, numbers.whole(row.count.failed)))
+    right = [i for i, words in enumerate(head) if i > 1 and not words.startswith("target")]
+    return Table("Power", head, cells, right=right)
 
 
 def patterns_table(run: Run) -> Table:
     """How often patterns of results occur, in every cell."""
-    names = [pattern.label or spoken(name) for name, pattern in run.scenario.patterns.items()]
-    rows = []
-    for cell, label in run.cells.items():
-        for words, measure in zip(names, run.patterns(cell), strict=True):
-            count = round(measure.value * measure.n_replicates)
-            rows.append((words, cell_in_words(label), numbers.share_detail(count, measure.n_replicates)))
-    return Table("Patterns of results", ("pattern", "cell", "trials, % (MCSE)"), rows, right=(2,))
+    found = {cell: run.patterns(cell) for cell in run.cells}
+    rows: list[tuple[str, ...]] = []
+    for i, (name, pattern) in enumerate(run.scenario.patterns.items()):
+        rows.append((pattern.label or spoken(name),))
+        for cell, measures in found.items():
+            measure = measures[i]
+            shown = numbers.share_detail(round(measure.value * measure.n_replicates), measure.n_replicates)
+            rows.append((cell_in_words(run.cells[cell]), shown))
+    return Table("Patterns of results", ("cell", "trials, % (MCSE)"), rows, right=(1,))
 
 
 def people_table(run: Run) -> Table | None:

@@ -75,7 +75,7 @@ def _notes(run: Run, rows: Sequence[PowerRow]) -> str:
     notes = [f"±: 95% Monte Carlo interval, {numbers.whole(run.n_replicates)} simulated trials.", *failure_sentences(list(rows))]
     target = run.scenario.target_power
     notes += [
-        f"{row.question}, {row.label}: {numbers.cannot_tell(row.count.shown, row.count.of, target)}."
+        f"{row.question}, {row.label}, against {numbers.percent(target)}: {numbers.cannot_tell(row.count.shown, row.count.of, target)}."
         for row in rows
         if row.verdict(target) == "cannot tell"
     ]

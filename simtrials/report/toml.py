@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from simtrials.engine.scenario import Scenario
 
-INLINE_WIDTH = 110
+INLINE_WIDTH = 88
 
 
 def scenario_toml(scenario: Scenario) -> str:

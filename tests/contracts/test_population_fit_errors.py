@@ -203,7 +203,7 @@ def test_a_column_that_does_not_vary_is_refused_when_asked_for_and_left_out_with
     assert any("sex is not part of the population: it has only the level 'female'" in note for note in found.notes)
     assert found.regression is None
     assert any("no regression of ln CRP: it needs at least 5 women and 5 others, the rows used have 80 and 0" in note for note in found.notes)
-    assert "'age_years' is 40 in all rows used" in refused(fit, patients(age_years=40), columns=["age_years"])
+    assert "'age_years' has only the value 40 in the rows used" in refused(fit, patients(age_years=40), columns=["age_years"])
     assert "'name' has 80 different texts, and a category has at most 20" in refused(
         fit, patients(name=[f"p{i}" for i in range(80)]), columns=["name"]
     )

@@ -12,7 +12,7 @@ from simtrials.core.arrays import AnyArray, FloatArray
 from simtrials.stats import closed_form
 
 
-def between(low: AnyArray, high: AnyArray, n_nodes: int = 96) -> tuple[FloatArray, FloatArray]:
+def between(low: AnyArray, high: AnyArray, n_nodes: int = 48) -> tuple[FloatArray, FloatArray]:
     """Gauss-Legendre nodes and weights from `low` to `high`, on a new last axis."""
     node, weight = np.polynomial.legendre.leggauss(n_nodes)
     half = (np.asarray(high) - np.asarray(low))[..., np.newaxis] / 2
@@ -49,7 +49,7 @@ def t_power_with_responders(effect: float, share: float, n_active: int, n_contro
 def t_size_with_strata(gap: float, allocations: Iterable[tuple[float, int, int, int, int]]) -> float:
     """Type I error of the unadjusted t test when outcomes of two strata lie `gap` residual SDs apart.
 
-    Each of `allocations` is (chance, n_active, high_active, n_control, high_control): patients per arm, and how many of them are of the higher stratum.
+    Each of `allocations` is (chance, n_active, high_active, n_control, high_control): patients per arm, and those of the higher stratum.
     """
     chance, n_active, high_active, n_control, high_control = np.array(list(allocations)).T
     share_active, share_control = high_active / n_active, high_control / n_control
@@ -76,7 +76,11 @@ def stratified_allocations(n_patients: int, share_high: float, block: int) -> li
 def _active_in(size: int, block: int) -> list[tuple[float, int]]:
     """Chance and number of active patients among `size` of one stratum: half of the complete blocks, a random part of the last."""
     whole, rest = size // block * (block // 2), size % block
-    return [(float(stats.hypergeom.pmf(k, block, block // 2, rest)), whole + k) for k in range(rest + 1) if stats.hypergeom.pmf(k, block, block // 2, rest) > 0]
+    return [
+        (float(stats.hypergeom.pmf(k, block, block // 2, rest)), whole + k)
+        for k in range(rest + 1)
+        if stats.hypergeom.pmf(k, block, block // 2, rest) > 0
+    ]
 
 
 def one_block_allocations(n_patients: int, share_high: float) -> list[tuple[float, int, int, int, int]]:
@@ -87,14 +91,14 @@ def one_block_allocations(n_patients: int, share_high: float) -> list[tuple[floa
 
 
 def complete_allocations(n_patients: int, share_high: float) -> list[tuple[float, int, int, int, int]]:
-    """The same for complete randomisation: a coin for every patient."""
+    """The same for complete randomization: a coin for every patient."""
     ways = []
     for n_active in range(2, n_patients - 1):
         n_control = n_patients - n_active
         of_arm = stats.binom.pmf(n_active, n_patients, 0.5)
         first, second = (stats.binom.pmf(np.arange(n + 1), n, share_high) for n in (n_active, n_control))
         chance = of_arm * np.outer(first, second)
-        ways += [(float(chance[i, j]), n_active, int(i), n_control, int(j)) for i, j in np.argwhere(chance > 1e-9)]
+        ways += [(float(chance[i, j]), n_active, int(i), n_control, int(j)) for i, j in np.argwhere(chance > 1e-7)]
     return ways
 
 
@@ -107,7 +111,7 @@ def interaction_power(slope: float, n_patients: int, alpha: float = 0.05) -> flo
     total = 0.0
     for n_active in range(3, n_patients - 2):
         chance = stats.binom.pmf(n_active, n_patients, 0.5)
-        if chance > 1e-9:
+        if chance > 1e-7:
             total += chance * _interaction_power_given(slope, n_active, n_patients - n_active, alpha)
     return float(total)
 
@@ -122,7 +126,7 @@ def _interaction_power_given(slope: float, n_active: int, n_control: int, alpha:
 
 def _chi_squared(df: int) -> tuple[FloatArray, FloatArray]:
     """Values of a chi-squared variable and their weights."""
-    value, width = between(*stats.chi2.ppf([1e-11, 1 - 1e-11], df), n_nodes=32)
+    value, width = between(*stats.chi2.ppf([1e-10, 1 - 1e-10], df), n_nodes=20)
     weight = width * stats.chi2.pdf(value, df)
     return value, weight / weight.sum()
 
@@ -170,6 +174,10 @@ class ScoreModel:
         joint = np.vstack([cumulated, self.share])
         self.joint = np.diff(joint, axis=0, prepend=0.0)  # (end score, baseline score)
 
+    def both(self, cut: int = 10) -> tuple[float, float]:
+        """P(response) and P(remission)."""
+        return self.response(), self.remission(cut)
+
     def response(self) -> float:
         """P(2 (end - minimum) <= baseline - minimum)."""
         return float(self.joint[self._responds()].sum())
@@ -186,6 +194,11 @@ class ScoreModel:
     def _responds(self) -> np.ndarray:
         severity = self.scores - self.scores[0]
         return 2 * severity[:, np.newaxis] <= severity[np.newaxis]
+
+
+def madrs(fall: float, score_sd: float = 9.0, correlation: float = 0.4) -> ScoreModel:
+    """The flagship's severity scale after a fall of so many points on average, rounded and bounded."""
+    return ScoreModel((29.0, 5.0), (29.0 - fall, score_sd), correlation, 0, 60)
 
 
 def least_false_logistic(weight: FloatArray, columns: FloatArray, probability: FloatArray) -> FloatArray:

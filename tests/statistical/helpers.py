@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from simtrials.core.measures import Judged, Measure, Tally, Truth
 from simtrials.core.rng import BLOCK_SIZE
 from simtrials.engine.blocks import Simulation, estimates_of, n_blocks, run_blocks
 from simtrials.engine.cells import ready
-from simtrials.engine.files import scenario_from, tables_of
+from simtrials.engine.files import read, scenario_from, tables_of
+from simtrials.engine.result import Run
+from simtrials.engine.run import run
 from simtrials.engine.scenario import Scenario
 from simtrials.inference.judge import judge
 
@@ -58,7 +61,9 @@ def seed_of(name: str) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "little")
 
 
-def trial(name: str, endpoint: Mapping[str, Any], analyses: Mapping[str, Any], n_patients: int, ratio: tuple[int, ...] = (1, 1), **more: Any) -> Scenario:
+def trial(
+    name: str, endpoint: Mapping[str, Any], analyses: Mapping[str, Any], n_patients: int, ratio: tuple[int, ...] = (1, 1), **more: Any
+) -> Scenario:
     """A scenario with one endpoint, called outcome; without an allocation one permuted block holds all patients, so numbers per arm are fixed.
 
     `ratio` is control first; `more` are further parts of the scenario, or `arms` and `allocation` of the design.
@@ -75,6 +80,19 @@ def marker_population(**assay: Any) -> dict[str, Any]:
     of = assay.pop("of", {"kind": "lognormal", "mean_log": 0.0, "sd_log": 1.0})
     laboratory = {"kind": "serial", "usual": "value", "within_person_sd": 0.0, **assay}
     return {"population": {"kind": "gaussian_copula", "covariates": {"value": of}}, "assays": {"marker": laboratory}}
+
+
+def madrs_endpoint(fall: float, shift: float, correlation: float = 0.4) -> dict[str, Any]:
+    """The flagship's severity scale with its last visit only, and a constant effect of `shift` points."""
+    return {
+        "kind": "scale",
+        "scale": "MADRS",
+        "weeks": [8],
+        "baseline": {"mean": 29.0, "sd": 5.0},
+        "control_course": {"change": -fall, "at_week": 8, "time_constant": 3.7, "score_sd": 9.0},
+        "correlation": {"kind": "compound_symmetry", "rho": correlation},
+        "effects": {"active": {"kind": "constant", "points": shift}},
+    }
 
 
 @dataclass(frozen=True)
@@ -121,6 +139,12 @@ def _simulated(scenario: Scenario, n_replicates: int) -> Found:
     return Found(judged, {name: values for name, values in columns.items() if name == "screened" or name.startswith("failed/")})
 
 
+def flagship_run(folder: Path) -> Run:
+    """next_trial and its null, 20,000 replicates each, without the null grid."""
+    scenario = read("next_trial").model_copy(update={"null_grid": {}})
+    return run(scenario, n_replicates=20_000, out=folder, n_jobs=N_JOBS)
+
+
 def simulate_power(scenario: Scenario, analysis: str, n_replicates: int) -> Measure:
     """Share of all replicates that reject in the direction of benefit."""
     return simulate(scenario, n_replicates).measures(analysis, np.nan)["power"]
@@ -142,6 +166,16 @@ def rejection(analysis: str = "test") -> Statistic:
 def mean_estimate(analysis: str = "test") -> Statistic:
     """Mean over the replicates that could be estimated."""
     return lambda found: float(np.nanmean(found[analysis].estimate))
+
+
+def sd_of_estimates(analysis: str = "test") -> Statistic:
+    """Empirical standard error."""
+    return lambda found: float(found[analysis].estimate.std(ddof=1))
+
+
+def share_above(limit: float, analysis: str = "test") -> Statistic:
+    """Share of intervals that lie above a limit."""
+    return lambda found: float((found[analysis].lower > limit).mean())
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,10 @@ def prognostic_trial(name: str, n_patients: int, allocation: dict[str, Any]):
         "correlation": {"kind": "compound_symmetry", "rho": 0.3},
         "prognostic": {"slope": float(500 * np.sqrt(4 * EXPLAINED))},
     }
-    analyses = {"unadjusted": {"kind": "t_test", "outcome": "score"}, "adjusted": {"kind": "ancova", "outcome": "score", "covariates": ["marker >= 2"]}}
+    analyses = {
+        "unadjusted": {"kind": "t_test", "outcome": "score"},
+        "adjusted": {"kind": "ancova", "outcome": "score", "covariates": ["marker >= 2"]},
+    }
     return trial(name, endpoint, analyses, n_patients, allocation=allocation, **marker_population(of=TWO_VALUES))
 
 
@@ -64,13 +67,15 @@ def test_the_predicted_level_is_near_that_of_the_normal_approximation():
 
 def arms_of(allocation: dict[str, Any], n_patients: int, ratio: tuple[int, ...], **more: Any) -> np.ndarray:
     """(R, P) arms."""
-    scenario = trial(f"arms {allocation} {ratio}", {"kind": "continuous"}, {"test": {"kind": "t_test"}}, n_patients, ratio, allocation=allocation, **more)
+    scenario = trial(
+        f"arms {allocation} {ratio}", {"kind": "continuous"}, {"test": {"kind": "t_test"}}, n_patients, ratio, allocation=allocation, **more
+    )
     simulation = prepared(scenario)
     return np.concatenate([simulation.trials(block).data.arm for block in range(N_BLOCKS)])
 
 
 @pytest.mark.parametrize("ratio", [(1, 1), (2, 1)])
-def test_under_complete_randomisation_the_size_of_an_arm_is_binomial(ratio: tuple[int, int]):
+def test_under_complete_randomization_the_size_of_an_arm_is_binomial(ratio: tuple[int, int]):
     n, p = 60, ratio[1] / sum(ratio)
     size = (arms_of({"kind": "complete"}, n, ratio) == 1).sum(axis=1)
     variance = n * p * (1 - p)

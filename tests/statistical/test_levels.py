@@ -8,14 +8,26 @@ Logistic regression: Wald's test has its nominal level in large trials only, and
 
 import numpy as np
 import pytest
-from statistical.helpers import Check, assert_agrees, enough_to_see, prepared, rejection, seed_of, simulate, standard_error_under
-from statistical.test_next_trial import both, latent_normal, one_visit
+from statistical.exact import madrs
+from statistical.helpers import (
+    Check,
+    Found,
+    assert_agrees,
+    enough_to_see,
+    madrs_endpoint,
+    prepared,
+    rejection,
+    seed_of,
+    simulate,
+    standard_error_under,
+    trial,
+)
 
 from simtrials.engine.files import read
 from simtrials.engine.result import Run
 from simtrials.stats import closed_form
 
-RISKS = dict(zip(("response", "remission"), both(latent_normal(11.0)), strict=True))
+RISKS = dict(zip(("response", "remission"), madrs(11.0).both(), strict=True))
 LONGER = 100_000
 
 
@@ -47,22 +59,27 @@ def test_half_of_the_false_rejections_are_in_the_direction_of_benefit(flagship: 
         assert abs(found.value - 0.025) < 4 * standard_error_under(0.025, found.n_replicates)
 
 
+def longer() -> Found:
+    """100,000 trials without effect, the two symptom outcomes only."""
+    whole = read("next_trial").null()
+    symptoms = {name: whole.analyses[name] for name in ("severity", "anhedonia")}
+    return simulate(whole.model_copy(update={"analyses": symptoms, "patterns": {}, "seed": seed_of("levels")}), LONGER)
+
+
 def test_the_level_of_the_symptom_tests_holds_over_a_hundred_thousand_trials():
     assert enough_to_see(0.05, wrong=0.056) <= LONGER
-    whole = read("next_trial").null()
-    symptoms = {name: analysis for name, analysis in whole.analyses.items() if name in ("severity", "anhedonia")}
-    scenario = whole.model_copy(update={"analyses": symptoms, "patterns": {}, "seed": seed_of("levels")})
-    found = simulate(scenario, LONGER)
-    for name in symptoms:
-        assert abs(found[name].rejected.mean() - 0.05) < 4 * standard_error_under(0.05, LONGER)
+    for found in longer().judged.values():
+        assert abs(found.rejected.mean() - 0.05) < 4 * standard_error_under(0.05, LONGER)
 
 
 def lattice() -> Check:
     """Where .464 respond in two arms of 100 the pooled z test rejects too often, because tables on the border of rejection are likely ones."""
-    risk, _ = both(latent_normal(13.5))
+    risk = madrs(13.5).response()
     exact = float(closed_form.enumerated_power(closed_form.pooled_z_rejection(100, 100), risk, risk))
     words = "pooled z of response without effect, placebo fall 13.5, 100 + 100"
-    return Check("level 13.5", words, one_visit(13.5).null(), rejection("response"), exact, "enumeration", {"nominal level": 0.05}, 0.05)
+    analyses = {"test": {"kind": "risk_difference", "outcome": "response", "interval": "wald"}}
+    scenario = trial("level 13.5", madrs_endpoint(13.5, 0.0), analyses, 200).null()
+    return Check("level 13.5", words, scenario, rejection(), exact, "enumeration", {"nominal level": 0.05}, 0.05)
 
 
 LATTICE = lattice()

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from statistical.exact import ScoreModel, SurveyCrp
-from statistical.helpers import prepared, seed_of
+from statistical.exact import SurveyCrp, madrs
+from statistical.helpers import madrs_endpoint, prepared, standard_error_under, trial
 
 import simtrials
 from simtrials.core.outcomes import remission, response
 from simtrials.core.rng import BLOCK_SIZE, Purpose, Streams
-from simtrials.engine.files import read, scenario_from
+from simtrials.engine.files import read
 from simtrials.engine.result import Run
-from simtrials.trial import simulate
+from simtrials.trial import PreparedTrial, simulate
 from simtrials.trial.prepare import marker_of
 
 POWERS = {"severity": 0.692, "anhedonia": 0.869, "response": 0.513, "remission": 0.406}
@@ -88,36 +88,34 @@ def test_the_enrolled_are_those_of_the_independent_calculation_by_exact_integrat
     assert abs(facts(SURVEY, 0.0 if fact in BEFORE_ROUNDING else 0.05)[fact] - value) < rounding + 1e-9
 
 
-@pytest.fixture(scope="module")
-def enrolled(flagship: Run) -> dict[str, tuple[float, float]]:
+def facts_simulated(flagship: Run) -> dict[str, tuple[float, float]]:
     """The same facts of the simulated patients, each with its standard error."""
-    crp = flagship.portrait["assays"]["crp"]
-    sex = flagship.portrait["covariates"]["sex"]
+    crp, sex = flagship.portrait["assays"]["crp"], flagship.portrait["covariates"]["sex"]
     n = flagship.portrait["n_trials"] * N_PATIENTS
     screened = {measure.name: measure for measure in flagship.screening()}["screened_per_enrolled"]
     mean, sd = crp["ln_usual_enrolled"]
     female = sex["enrolled"][sex["levels"].index("female")]
-    three = at_least_three(flagship)
+    three = np.asarray(prepared(flagship.scenario).trials(0).data.columns["crp"]) >= 3
     return {
         "enrolled": (1 / screened.value, screened.mcse / screened.value**2),
         "usual at least 2": tuple(crp["usual_at_least"]),
         "repeat at least 2": tuple(crp["repeat_at_least"]),
         "mean ln usual": (mean, sd / np.sqrt(n)),
-        "SD of ln usual": (sd, sd / np.sqrt(n)),  # at most: the distribution is cut on both sides, so the SD is known better than that of a normal
-        "female": (female, np.sqrt(female * (1 - female) / n)),
-        "measured at least 3": three,
+        "SD of ln usual": (sd, sd / np.sqrt(2 * n)),  # of a normal: the kurtosis is 3.0
+        "female": (female, standard_error_under(female, n)),
+        "measured at least 3": (float(three.mean()), standard_error_under(float(three.mean()), three.size)),
     }
 
 
-def at_least_three(flagship: Run) -> tuple[float, float]:
-    data = prepared(flagship.scenario).trials(0).data
-    crp = np.asarray(data.columns["crp"])
-    share = float((crp >= 3).mean())
-    return share, float(np.sqrt(share * (1 - share) / crp.size))
+@pytest.fixture(scope="module")
+def enrolled(flagship: Run) -> dict[str, tuple[float, float]]:
+    return facts_simulated(flagship)
 
 
 @pytest.mark.parametrize("fact", PUBLISHED)
-def test_the_simulated_patients_are_those_of_exact_integration_and_variation_is_not_counted_twice(enrolled: dict[str, tuple[float, float]], fact: str):
+def test_the_simulated_patients_are_those_of_exact_integration_and_variation_is_not_counted_twice(
+    enrolled: dict[str, tuple[float, float]], fact: str
+):
     value, std_error = enrolled[fact]
     assert abs(value - facts(SURVEY)[fact]) < 4 * std_error
     if fact in ("enrolled", "repeat at least 2", "mean ln usual", "SD of ln usual"):  # the others hardly change
@@ -126,55 +124,43 @@ def test_the_simulated_patients_are_those_of_exact_integration_and_variation_is_
 
 # ---- response and remission by placebo fall, SD of the score 9.0
 
-FALLS = {8.0: (0.226, 0.122, 0.345, 0.200), 10.0: (0.305, 0.173, 0.437, 0.268), 11.0: (0.348, 0.202, 0.485, 0.306), 13.5: (0.464, 0.289, 0.603, 0.409)}
+FALLS = {
+    8.0: (0.226, 0.122, 0.345, 0.200),
+    10.0: (0.305, 0.173, 0.437, 0.268),
+    11.0: (0.348, 0.202, 0.485, 0.306),
+    13.5: (0.464, 0.289, 0.603, 0.409),
+}
 """Response and remission under placebo, response and remission with 2.93 points more."""
 SHIFT = 2.93
 FORCED_BLOCKS = 4
 
 
-def latent_normal(fall: float, score_sd: float = 9.0) -> ScoreModel:
-    return ScoreModel((29.0, 5.0), (29.0 - fall, score_sd), 0.4, 0, 60)
-
-
-def both(model: ScoreModel) -> tuple[float, float]:
-    return model.response(), model.remission(10)
-
-
 @pytest.mark.parametrize("fall", FALLS)
 def test_response_and_remission_by_placebo_fall_are_those_of_the_table(fall: float):
-    exact = (*both(latent_normal(fall)), *both(latent_normal(fall + SHIFT)))
+    exact = (*madrs(fall).both(), *madrs(fall + SHIFT).both())
     assert np.abs(np.subtract(exact, FALLS[fall])).max() < 0.001
-    assert np.abs(np.subtract(both(latent_normal(fall, 7.5)), FALLS[fall][:2])).min() > 0.001  # another SD of the score
+    assert np.abs(np.subtract(madrs(fall, score_sd=7.5).both(), FALLS[fall][:2])).min() > 0.001
 
 
 @pytest.mark.parametrize("fall", FALLS)
 def test_simulated_response_and_remission_are_those_of_the_latent_normal_with_rounding(fall: float):
-    scenario = one_visit(fall)
-    trial = prepared(scenario).trial
+    analyses = {"response": {"kind": "risk_difference", "outcome": "response"}}
+    scenario = trial(f"fall {fall}", madrs_endpoint(fall, SHIFT), analyses, 200)
+    forced = prepared(scenario).trial
     for arm, shift in ((0, 0.0), (1, SHIFT)):
-        parts = [simulate(trial, Streams(scenario.seed, Purpose.TRUTH, block), BLOCK_SIZE, 1024, force_arm=arm).data.endpoints["madrs"] for block in range(FORCED_BLOCKS)]
-        found = [float(np.mean([outcome(part, 8).mean() for part in parts])) for outcome in (response, remission)]
-        n = FORCED_BLOCKS * BLOCK_SIZE * 1024
-        without_rounding = ScoreModel((29.0, 5.0), (29.0 - fall - shift + 0.5, 9.0), 0.4, 0, 60)
-        for value, exact, wrong in zip(found, both(latent_normal(fall + shift)), both(without_rounding), strict=True):
+        n, found = shares_in(arm, forced, scenario.seed)
+        cut_short = madrs(fall + shift - 0.5).both()  # scores cut off instead of rounded
+        for value, exact, wrong in zip(found, madrs(fall + shift).both(), cut_short, strict=True):
             std_error = np.sqrt(exact * (1 - exact) / n)
             assert abs(value - exact) < 4 * std_error
-            assert abs(wrong - exact) > 8 * std_error  # half a point lost in rounding
+            assert abs(wrong - exact) > 8 * std_error
 
 
-def one_visit(fall: float):
-    madrs = {
-        "kind": "scale",
-        "scale": "MADRS",
-        "weeks": [8],
-        "baseline": {"mean": 29.0, "sd": 5.0},
-        "control_course": {"change": -fall, "at_week": 8, "time_constant": 3.7, "score_sd": 9.0},
-        "correlation": {"kind": "compound_symmetry", "rho": 0.4},
-        "effects": {"active": {"kind": "constant", "points": SHIFT}},
-    }
-    design = {"kind": "fixed", "n_patients": 200, "allocation": {"kind": "blocks", "block_size": 4}}
-    analyses = {"response": {"kind": "risk_difference", "endpoint": "madrs", "outcome": "response"}}
-    return scenario_from({"name": "fall", "seed": seed_of(f"fall {fall}"), "design": design, "endpoints": {"madrs": madrs}, "analyses": analyses})
+def shares_in(arm: int, forced: PreparedTrial, seed: int) -> tuple[int, list[float]]:
+    """Patients, and the shares of them with response and with remission when everybody is sent to one arm."""
+    blocks = [simulate(forced, Streams(seed, Purpose.TRUTH, block), BLOCK_SIZE, 1024, force_arm=arm) for block in range(FORCED_BLOCKS)]
+    scores = [block.data.endpoints["outcome"] for block in blocks]
+    return FORCED_BLOCKS * BLOCK_SIZE * 1024, [float(np.mean([outcome(part, 8).mean() for part in scores])) for outcome in (response, remission)]
 
 
 # ---- mean g in everybody, by shape of the effect
@@ -214,10 +200,10 @@ def test_the_mean_effect_in_everybody_is_as_published_for_every_shape(shape: str
 def test_the_simulated_mean_effect_in_everybody_is_that_of_exact_integration(shape: str):
     size = {"mean_smd": 0.35, "smd_sd": "change", "at_week": 8, "time_constant": 4.0}
     scenario = read("next_trial", {"endpoints.madrs.effects.active": SHAPES[shape][0] | size})
-    trial = prepared(scenario).trial
-    (sized,) = trial.effects["madrs"]
-    people = trial.draw(Streams(scenario.seed, Purpose.TRUTH, 0), BLOCK_SIZE, 1024)
-    marker = marker_of(sized.effect, trial.laboratories, people)
+    ready = prepared(scenario).trial
+    (sized,) = ready.effects["madrs"]
+    people = ready.draw(Streams(scenario.seed, Purpose.TRUTH, 0), BLOCK_SIZE, 1024)
+    marker = marker_of(sized.effect, ready.laboratories, people)
     g = sized.size * sized.onset[-1] * sized.effect.shape(marker, None) / CHANGE_SD
     low = np.asarray(people["crp"]) < 2
     enrolled = g[(np.asarray(people["crp"]) >= 2) & (np.asarray(people["crp"]) <= 10)]

@@ -85,7 +85,14 @@ def _associations(sample: Sample, people: People, crp: str) -> tuple[Association
         other = people.covariates[name]
         data[name] = _numbers(column, other.levels if isinstance(other, Category) else ())
         fitted[name] = _numbers(other, other.levels if isinstance(other, Category) else ())
-    return tuple(_association(first, second, data, fitted, sample) for first, second in combinations(data, 2))
+    names = [name for name in data if _varies(data[name][sample.complete]) and _varies(fitted[name])]
+    return tuple(_association(first, second, data, fitted, sample) for first, second in combinations(names, 2))
+
+
+def _varies(values: FloatArray) -> bool:
+    """Whether a column can correlate with another: a resampled one may be constant where the others are known."""
+    known = values[~np.isnan(values)]
+    return known.size > 2 and bool(known.min() < known.max())
 
 
 def _numbers(column: Column, levels: tuple[str, ...]) -> FloatArray:

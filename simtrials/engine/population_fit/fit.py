@@ -15,7 +15,7 @@ from simtrials.engine.population_fit.declare import Kind, Marginals, declared_po
 from simtrials.engine.population_fit.models import crp_regression, log_normal
 from simtrials.engine.population_fit.notes import counted_as, notes_on
 from simtrials.engine.population_fit.outcome import PopulationFit
-from simtrials.engine.population_fit.sample import Request, Sample, sample_of, source_of
+from simtrials.engine.population_fit.sample import Request, Sample, sample_of, source_of, unusable
 from simtrials.engine.population_fit.survey import effective_size
 from simtrials.trial.populations import POPULATIONS
 
@@ -62,12 +62,21 @@ def fit_population(
     cuts : values of CRP, mg/L, at which data and population are compared
     seed : seed of the simulated population
 
+    Notes
+    -----
+    CRP is fitted to all who have it, everything else to those who have every column. Values below the limit of detection are censored: by
+    maximum likelihood in the log-normal, the regression and the correlations; among quantiles they follow a log-normal tail that joins at the
+    limit. Correlations belong to the normals behind the columns: those of normal scores for numbers; for categories and columns with ties by
+    maximum likelihood (biserial, tetrachoric, polychoric), so that the simulated association is that of the data. The levels of a category of
+    three or more are put in the order of their mean ln CRP. Correlations that cannot hold together become the nearest that can, with a note.
+    A stratum with a single cluster is compared with the mean of all clusters.
+
     Raises
     ------
     DeclarationError
         With what is wrong, where, and the nearest remedy, when the call or the data cannot be used.
     """
-    asked = (columns,) if isinstance(columns, str) else None if columns is None else tuple(columns)
+    asked = (columns,) if isinstance(columns, str) else None if columns is None else tuple(str(column) for column in columns)
     request = Request(crp, below_limit, limit_of_detection, where, weights, asked, strata, clusters, bmi, age, sex)
     _check_call(request, kind, marginals, cuts, seed)
     table = read_table(str(data))
@@ -131,9 +140,9 @@ def _check_size(table: Table, sample: Sample, request: Request, kind: Kind) -> N
     problems = []
     n_complete = int(sample.complete.sum())
     if kind == "resampled":
-        unusable = isinstance(table.columns[request.crp], Category)
-        if unusable or sample.stored_oddly:
-            what = f"{request.crp!r} holds texts" if unusable else f"{sample.stored_oddly:,} of the values below the limit are 0 or empty"
+        texts = isinstance(table.columns[request.crp], Category)
+        if texts or sample.stored_oddly:
+            what = f"{request.crp!r} holds texts" if texts else f"{sample.stored_oddly:,} of the values below the limit are 0 or empty"
             sentence = f"'resampled' draws the rows as they stand, and {what}; use kind = 'gaussian_copula', or store limit / sqrt(2) in the file"
             problems.append(Problem("kind", sentence))
     elif sample.n < FEWEST:
@@ -141,6 +150,11 @@ def _check_size(table: Table, sample: Sample, request: Request, kind: Kind) -> N
         problems.append(Problem("data" if request.where is None else "where", sentence))
     elif n_complete < FEWEST:
         gaps = ", ".join(f"{reason.n:,} {reason.reason}" for reason in sample.lacking)
-        problems.append(Problem("columns", f"{n_complete} rows have every column, at least {FEWEST} are needed ({gaps}); leave out the emptiest"))
+        complete = f"{n_complete} {'row has' if n_complete == 1 else 'rows have'} every column"
+        problems.append(Problem("columns", f"{complete}, at least {FEWEST} are needed ({gaps}); leave out the emptiest"))
+    else:
+        columns = {request.crp: sample.crp.logarithm, **sample.covariates}
+        faults = {name: unusable(column[sample.complete], f"in the {n_complete} rows that have every column") for name, column in columns.items()}
+        problems += [Problem("columns", f"{name!r} {fault}; leave out it or the emptiest column") for name, fault in faults.items() if fault]
     if problems:
         raise DeclarationError(problems, source_of(table))

@@ -188,7 +188,7 @@ def _usable_columns(rows: Mapping[str, Column], request: Request) -> tuple[dict[
     dropped: list[str] = []
     problems: list[Problem] = []
     for name, column in rows.items():
-        fault = _unusable(column)
+        fault = unusable(column)
         place = f"columns[{request.columns.index(name)}]" if request.columns is not None else "columns"
         if fault is None:
             kept[name] = column
@@ -199,20 +199,21 @@ def _usable_columns(rows: Mapping[str, Column], request: Request) -> tuple[dict[
     return kept, tuple(dropped), problems
 
 
-def _unusable(column: Column) -> str | None:
+def unusable(column: Column, among: str = "in the rows used") -> str | None:
+    """Why a column cannot be part of a population, or None."""
     if isinstance(column, Category):
         present = np.unique(column.codes[column.codes >= 0])
         if present.size > MOST_LEVELS:
             return f"has {present.size:,} different texts, and a category has at most {MOST_LEVELS}"
         if present.size == 1:
-            return f"has only the level {column.levels[present[0]]!r} in the rows used"
-        return "is empty in the rows used" if present.size == 0 else None
+            return f"has only the level {column.levels[present[0]]!r} {among}"
+        return f"is empty {among}" if present.size == 0 else None
     values = column[~np.isnan(column)]
     if not np.isfinite(values).all():
         return "has infinite values"
     if values.size == 0:
-        return "is empty in the rows used"
-    return f"is {values[0]:g} in all rows used" if np.unique(values).size == 1 else None
+        return f"is empty {among}"
+    return f"has only the value {values[0]:g} {among}" if np.unique(values).size == 1 else None
 
 
 def _complete(columns: Mapping[str, Column], n: int) -> tuple[BoolArray, tuple[LeftOut, ...]]:

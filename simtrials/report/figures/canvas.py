@@ -132,7 +132,7 @@ class Sheet:
 
 def sheet(body: float, title: str, how_to_read: str, width: float = look.WIDE_MM) -> Sheet:
     """An empty sheet with `body` millimetres of height for drawing, a title that says what is shown and a gray line that says how to read it."""
-    heads = wrapped(title, width * 0.98, look.TITLE_PT, "bold")
+    heads = wrapped(title, width * 0.96, look.TITLE_PT, "bold")
     notes = wrapped(how_to_read, width * 0.98, look.NOTE_PT)
     head = 1.0 + line_height(look.TITLE_PT) * len(heads) + line_height(look.NOTE_PT) * len(notes) + 2.0
     height = body + head
@@ -196,7 +196,7 @@ def round_steps(low: float, high: float, most: int = 6) -> list[float]:
 
 def finished(page: Sheet) -> Figure:
     """The figure, drawn once so that every tick has the look of this sheet."""
-    page.figure.canvas.draw()
+    page.figure.draw_without_rendering()
     return page.figure
 
 

@@ -15,7 +15,7 @@ from simtrials.report.figures.canvas import Sheet, finished, line_height, number
 from simtrials.report.names import scales_of, spoken
 
 BODY_MM, AXIS_MM, LEFT_MM, TOP_MM = 64.0, 11.0, 11.0, 5.0
-COURSE_MM, BETWEEN_MM, PATIENTS_MM, NAMES_MM = 84.0, 3.0, 52.0, 23.0
+COURSE_MM, PATIENTS_MM, NAMES_MM = 78.0, 52.0, 20.0
 MOST_BINS = 64
 PALE = (look.SCREENED_OUT, look.PALE_ACCENT, "#F0CDB4", look.BAND)
 """Patients who are not in remission, by arm."""
@@ -107,12 +107,13 @@ class Course:
         back_to_back = len(self.arms) == 2
         starts = [0.0, 0.0] if back_to_back else [1.12 * widest * i for i in range(len(self.arms))]
         for i, (values, start) in enumerate(zip(shares, starts, strict=True)):
-            sign = -1.0 if back_to_back and i == 0 else 1.0
-            color = _marks(i)[0]
-            axes.barh(edges[:-1], sign * values, np.diff(edges), start, align="edge", color=PALE[i % 4], lw=0)
-            if self.remission_cut is not None:
-                remit = edges[1:] <= self.remission_cut + 0.5 if self.falls else edges[:-1] >= self.remission_cut - 0.5
-                axes.barh(edges[:-1][remit], sign * values[remit], np.diff(edges)[remit], start, align="edge", color=color, lw=0)
+            outline = start + (-values if back_to_back and i == 0 else values)
+            axes.stairs(outline, edges, baseline=start, orientation="horizontal", fill=True, color=PALE[i % 4], lw=0)
+            remit = self._remission(edges)
+            if remit is not None:
+                first, last = remit
+                ends, dark = edges[first : last + 1], outline[first:last]
+                axes.stairs(dark, ends, baseline=start, orientation="horizontal", fill=True, color=_marks(i)[0], lw=0)
         span = (-1.25 * widest, 1.25 * widest) if back_to_back else (-0.02 * widest, starts[-1] + 1.2 * widest)
         axes.set_xlim(*span)
         axes.set_ylim(edges[0], edges[-1])
@@ -121,6 +122,13 @@ class Course:
         axes.tick_params(axis="y", right=True, labelright=True, left=False, labelleft=False)
         number_axis(axes.yaxis, round_steps(*self.limits))
         axes.set_ylabel(f"{self.scale} score at week {numbers.plain(self.weeks[-1])} (points)")
+
+    def _remission(self, edges: FloatArray) -> tuple[int, int] | None:
+        """First and last bin of remission; None for a scale without a cut."""
+        if self.remission_cut is None:
+            return None
+        split = int(np.searchsorted(edges, self.remission_cut))
+        return (0, split) if self.falls else (split - 1, edges.size - 1)
 
     def _edges(self) -> FloatArray:
         """Bins of whole scores that end half-way between two scores, one of them at the remission cut."""

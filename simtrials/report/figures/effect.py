@@ -78,7 +78,7 @@ class EffectByBiomarker:
     def _how_to_read(self) -> str:
         return (
             f"Line: benefit of a patient at week {numbers.plain(self.week)}, above zero where the drug is better than control; "
-            f"dashed: mean over the enrolled; below: {self.acts_on} {self.biomarker} of the enrolled."
+            f"dashed: mean over the enrolled; {'shaded: harm; ' if self._harms() else ''}below: {self.acts_on} {self.biomarker} of the enrolled."
         )
 
     def _range(self) -> tuple[float, float]:
@@ -89,12 +89,12 @@ class EffectByBiomarker:
 
     def _zero(self, axes: Axes) -> None:
         axes.axhline(0, color=look.INK, lw=look.AXIS_PT, zorder=1)
-        low = axes.get_ylim()[0]
-        if min(float(curve.benefit.min()) for curve in self.curves) < 0:
-            axes.axhspan(low, 0, color=look.BAND, lw=0, zorder=0)
-            axes.annotate(
-                "harm", (1, 0), (-3, -3), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", va="top", size=look.NOTE_PT
-            )
+        if self._harms():
+            axes.axhspan(axes.get_ylim()[0], 0, color=look.BAND, lw=0, zorder=0)
+
+    def _harms(self) -> bool:
+        """Whether anybody is harmed."""
+        return min(float(curve.benefit.min()) for curve in self.curves) < 0
 
     def _curves(self, page: Sheet, axes: Axes) -> None:
         """Each curve with its mean; the words of a mean stand above it where the curve leaves room."""

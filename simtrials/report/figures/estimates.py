@@ -57,6 +57,7 @@ class Estimates:
     truth: Measure | None
     mean: Measure
     significant: float
+    benefit_side: str
     n_failed: int
     n: int
     sentence: str
@@ -79,13 +80,10 @@ class Estimates:
         axes = page.axes(SIDE_MM, AXIS_MM, page.width - 2 * SIDE_MM, BODY_MM - AXIS_MM - HEAD_MM)
         first, last = self._shown(self.histogram)
         self._bars(axes, self.histogram, first, last)
-        axes.set_xlabel(f"estimate ({self.unit.name}); benefit is to the right" if self._benefit_is_up() else f"estimate ({self.unit.name})")
+        axes.set_xlabel(f"estimate ({self.unit.name}); benefit is to the {self.benefit_side}")
         self._marks(page, axes)
         self._beyond(page, axes, self.histogram)
         return finished(page)
-
-    def _benefit_is_up(self) -> bool:
-        return self.unit.name not in ("log risk ratio", "log odds ratio")
 
     def _how_to_read(self) -> str:
         failed = f" {numbers.whole(self.n_failed)} without an estimate." if self.n_failed else ""
@@ -200,6 +198,7 @@ def _seen(run: Run, name: str, label: str, histogram: Histogram | None) -> Estim
         truth=Measure("truth", truth.value, truth.std_error, tally.n) if np.isfinite(truth.value) else None,
         mean=measures["mean_estimate"],
         significant=exaggeration.value * abs(total) * np.sign(total) if n_significant else float("nan"),
+        benefit_side="right" if run.meanings[name].benefit > 0 else "left",
         n_failed=tally.n_failed,
         n=tally.n,
         sentence=_sentence(run, name, measures),

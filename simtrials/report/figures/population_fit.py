@@ -43,7 +43,9 @@ def image(fit: PopulationFit, form: str) -> bytes:
 
 def _how_to_read(fit: PopulationFit) -> str:
     """The gray line below the title."""
-    people = "each mark is a person" if fit.qq.data.size <= MOST_POINTS else f"marks are {MOST_POINTS} people from low to high at most"
+    people = (
+        "each mark is a person" if fit.qq.data.size <= MOST_POINTS else f"the marks are people, at most {MOST_POINTS} from the lowest to the highest"
+    )
     told = f"Left: {people}; on the line data and population agree; band: 95% of samples worth {whole(fit.effective_size)} people."
     told += " Right: line and pale bar are the data with their 95% sampling interval."
     if fit.n_below:

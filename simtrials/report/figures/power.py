@@ -15,7 +15,7 @@ from simtrials.report.rows import PowerRow, power_rows, reasons_in_words
 from simtrials.report.sentences import answer
 
 ROW_MM, GROUP_MM, HEAD_MM, AXIS_MM, GAP_MM = 5.0, 1.4, 4.6, 9.0, 3.0
-QUESTION_MM, LABEL_MM, SHORTEST_AXIS_MM = 30.0, 50.0, 44.0
+QUESTION_MM, LABEL_MM, SHORTEST_AXIS_MM = 34.0, 50.0, 44.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,104 @@
+"""The simulation study in the scheme of aims, data-generating mechanism, estimands, methods, performance measures.
+
+Source: Morris, White & Crowther 2019, Statistics in Medicine 38:2074.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from simtrials.engine.cells import NULL, SCENARIO
+from simtrials.engine.result import Run
+from simtrials.inference.analyses import SETS, Analysis
+from simtrials.report import numbers
+from simtrials.report.assumed import biomarker_of, course_in_words, effects_of, shape_in_words
+from simtrials.report.checks import effect_in_words
+from simtrials.report.names import admitted_in_words, interval_name, labels_of, question_of, spoken, spoken_assay, spoken_endpoint, spoken_in
+from simtrials.report.sentences import benefit_in_words, levels_of
+from simtrials.report.tables import cell_in_words
+from simtrials.report.toml import values_of
+
+LONGEST_VALUE = 60
+
+
+def ademp(run: Run) -> list[tuple[str, list[str]]]:
+    """The five parts, each as sentences."""
+    return [
+        ("Aims", [run.scenario.question or "Operating characteristics of the analyses under the scenario."]),
+        ("Data-generating mechanism", list(_mechanism(run))),
+        ("Estimands", [f"{run.estimand(name)}; truth from: {run.truths[SCENARIO][name].kind}." for name in run.scenario.analyses]),
+        ("Methods", [_method(run, name, analysis) for name, analysis in run.scenario.analyses.items()]),
+        ("Performance measures", list(_performance(run))),
+    ]
+
+
+def in_words(component: BaseModel) -> str:
+    """A component by its kind and its short values: `serial (observed crp_mg_l, resolution 0.1)`."""
+    values = {name: value for name, value in values_of(component).items() if name != "kind"}
+    parts = [f"{name.replace('_', ' ')} {words}" for name, value in values.items() if len(words := _words(value)) <= LONGEST_VALUE]
+    kind = str(getattr(component, "kind", "")).replace("_", " ")
+    return f"{kind} ({', '.join(parts)})" if parts else kind
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " and ".join(_words(item) for item in value)
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {_words(item)}" for key, item in value.items() if key != "kind")
+    return numbers.plain(value) if isinstance(value, int | float) else str(value)
+
+
+def _mechanism(run: Run) -> Iterator[str]:
+    """Patients, measurements, rules, design, outcomes, effects, cells, in the order in which they happen."""
+    scenario = run.scenario
+    yield f"Patients: {in_words(scenario.population)}." if scenario.population else "Patients without covariates."
+    yield from (f"{spoken_assay(name)}: {in_words(assay)}." for name, assay in scenario.assays.items())
+    if scenario.eligibility:
+        yield f"Enrolled: {'; '.join(admitted_in_words(rule, scenario) for rule in scenario.eligibility)}."
+    design = scenario.design
+    arms = ", ".join(f"{spoken(arm)} {ratio}" for arm, ratio in zip(design.arms, design.ratio, strict=True))
+    yield f"Design: {numbers.whole(design.n_patients)} patients, allocation ratio {arms}, {in_words(design.allocation)}."
+    for name, endpoint in scenario.endpoints.items():
+        weeks = ", ".join(numbers.plain(week) for week in endpoint.visits)
+        course = course_in_words(scenario, name)
+        yield f"{spoken_endpoint(scenario, name)}: {spoken(endpoint.kind)}, week {weeks}; under control {course}."
+    yield from (f"Correlation of {pair.between[0]} and {pair.between[1]}: {numbers.plain(pair.rho)}." for pair in scenario.correlations)
+    for name, arm, effect in effects_of(scenario):
+        shape = shape_in_words(effect, *biomarker_of(scenario, effect))
+        yield f"Effect of {spoken(arm)}: {effect_in_words(scenario, run.portrait, name, arm)}; {shape}."
+    cells = [cell_in_words(label) for cell, label in run.cells.items() if cell != SCENARIO]
+    yield f"Also simulated with the same seed: {'; '.join(cells)}." if cells else "The same trials without any effect were not run."
+    yield f"{numbers.whole(run.n_replicates)} replicates in each cell, seed {scenario.seed}."
+
+
+def _method(run: Run, name: str, analysis: Analysis) -> str:
+    scenario = run.scenario
+    covariates = ", ".join(spoken_in(text, scenario) for text in analysis.covariate_names)
+    adjusted = f", covariates {covariates}" if covariates else ""
+    one_sided = analysis.one_sided_alpha is not None
+    level = (
+        f"one-sided alpha {numbers.probability(analysis.one_sided_alpha or 0)}"
+        if one_sided
+        else f"two-sided alpha {numbers.probability(analysis.alpha)}"
+    )
+    other = f"; interval: {interval_name(analysis)}" if interval_name(analysis) else ""
+    return f"{question_of(scenario, name)}: {labels_of(scenario)[name]}{adjusted}; {level}; {SETS[analysis.analysis_set]}{other}."
+
+
+def _performance(run: Run) -> Iterator[str]:
+    shown = benefit_in_words(levels_of(run.scenario))
+    yield f"Power: share of all replicates that show a benefit ({shown}); a replicate without an estimate shows none."
+    if NULL in run.cells:
+        yield "Type I error: the same share, and the share significant in either direction, without any effect."
+    yield (
+        "Bias, empirical SE, model SE, coverage with their Monte Carlo standard errors as in Morris, White and Crowther 2019 "
+        "(doi 10.1002/sim.8086), table 6; that of a share from (x + 2) / (n + 4), so that it is never 0."
+    )
+    yield (
+        "Exaggeration (type M): mean size of the statistically significant estimates over the true size; wrong sign (type S): share of them on the "
+        "other side of zero; Gelman and Carlin 2014 (doi 10.1177/1745691614551642)."
+    )
+    yield "Ratios are judged on the log scale. A truth called least-false is the mean of the analysis over very large trials."
