@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from simtrials.cli.main import app
+from simtrials.cli.app import app
 from simtrials.cli.options import File, Json, Quiet, Set, changes
 
 
@@ -37,9 +37,11 @@ def population(
     where: Annotated[str | None, typer.Option(help="Rows to keep, e.g. 'phq9_total >= 10'.", metavar="CONDITION")] = None,
     weights: Annotated[str | None, typer.Option(help="Column of sampling weights.", metavar="COLUMN")] = None,
     crp: Annotated[str, typer.Option(help="Column of measured CRP, mg/L.", metavar="COLUMN")] = "crp_mg_l",
-    limit: Annotated[float | None, typer.Option(help="Limit of detection, mg/L; values below it are censored.", metavar="X")] = None,
-    below: Annotated[str | None, typer.Option(help="Column with 1 where CRP is below the limit of detection.", metavar="COLUMN")] = None,
-    columns: Annotated[list[str] | None, typer.Option(help="Further covariate; repeat. Default: BMI, age and sex.", metavar="COLUMN")] = None,
+    limit_of_detection: Annotated[float | None, typer.Option(help="Limit of detection, mg/L; values below it are censored.", metavar="X")] = None,
+    below_limit: Annotated[str | None, typer.Option(help="Column with 1 where CRP is below the limit of detection.", metavar="COLUMN")] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option(help="Covariate beside CRP; repeat. Default: BMI, age and sex, those that the file has.", metavar="COLUMN")
+    ] = None,
     strata: Annotated[str | None, typer.Option(help="Column of the survey's strata, for standard errors.", metavar="COLUMN")] = None,
     clusters: Annotated[str | None, typer.Option(help="Column of the survey's clusters within strata.", metavar="COLUMN")] = None,
     kind: Annotated[str, typer.Option(help="gaussian_copula, crp_regression or resampled.")] = "gaussian_copula",
@@ -62,8 +64,8 @@ def population(
     fit = fit_population(
         data,
         crp=crp,
-        below_limit=below,
-        limit_of_detection=limit,
+        below_limit=below_limit,
+        limit_of_detection=limit_of_detection,
         where=where,
         weights=weights,
         columns=columns,

@@ -4,7 +4,7 @@ import json
 
 import typer
 
-from simtrials.cli.main import app
+from simtrials.cli.app import app
 from simtrials.cli.options import Json, Quiet, Results
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from simtrials.cli.main import app
+from simtrials.cli.app import app
 from simtrials.cli.options import File, Json, Quiet, Set, changes
 from simtrials.cli.progress import Bar
 

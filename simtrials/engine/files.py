@@ -219,9 +219,13 @@ def _columns(path: Path, content: bytes) -> dict[str, Column]:
             table = parquet.read_table(pa.BufferReader(content))
         else:
             table = csv.read_csv(pa.BufferReader(content), convert_options=csv.ConvertOptions(strings_can_be_null=True))
-    except (pa.ArrowInvalid, pa.ArrowException, UnicodeDecodeError) as error:
-        raise SimtrialsError(f"cannot read {path.name} as a table: {str(error).splitlines()[0]}") from None
-    return {name: _column(table.column(name)) for name in table.column_names}
+        twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+        if twice:
+            raise SimtrialsError(f"{path.name} has two columns called {twice[0]!r}; rename one of them")
+        return {name: _column(table.column(name)) for name in table.column_names}
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        hint = "; save it as UTF-8" if "UTF8" in str(error) or isinstance(error, UnicodeDecodeError) else ""
+        raise SimtrialsError(f"cannot read {path.name} as a table: {str(error).splitlines()[0]}{hint}") from None
 
 
 def _column(values: Any) -> Column:
@@ -229,7 +233,8 @@ def _column(values: Any) -> Column:
     import pyarrow as pa
 
     kind = values.type
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
+    numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean, pa.types.is_null)
+    if any(is_number(kind) for is_number in numbers):
         return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
     texts = values.cast(pa.string()).to_pylist()
     levels = tuple(sorted({text for text in texts if text is not None}))

@@ -14,7 +14,7 @@ from simtrials.engine.files import find_scenario
 
 def call(*words, cwd, env=None):
     environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "80"} | (env or {})
-    command = [sys.executable, "-m", "simtrials.cli.main", *map(str, words)]
+    command = [sys.executable, "-m", "simtrials", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
 
 
@@ -193,7 +193,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     import signal
     import time
 
-    command = [sys.executable, "-m", "simtrials.cli.main", "run", "next_trial", "--replicates", "2000000", "--jobs", "1", "--no-null"]
+    command = [sys.executable, "-m", "simtrials", "run", "next_trial", "--replicates", "2000000", "--jobs", "1", "--no-null"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline and not list(tmp_path.rglob("*.parquet")) and process.poll() is None:

@@ -208,3 +208,27 @@ def test_a_path_that_leads_nowhere_is_refused(path):
     raw = tomllib.loads(find_scenario("next_trial").read_text(encoding="utf-8"))
     with pytest.raises(SimtrialsError, match="list|table"):
         set_at(raw, path, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"crp_mg_l,crp_mg_l\n1,2\n3,4\n", "two columns called 'crp_mg_l'"),
+        ("crp_mg_l,name\n1.2,M\xfcller\n".encode("latin-1"), "save it as UTF-8"),
+    ],
+)
+def test_a_data_file_with_odd_columns_is_told(tmp_path, content, message):
+    (tmp_path / "own.csv").write_bytes(content)
+    with pytest.raises(SimtrialsError, match=message):
+        read_table("own.csv", tmp_path)
+
+
+@pytest.mark.parametrize("weights", ["0,0,0", "1,-1,1", "1,inf,1"])
+def test_weights_that_cannot_be_are_refused(tmp_path, weights):
+    rows = "\n".join(f"{crp},{weight}" for crp, weight in zip((1.0, 3.0, 5.0), weights.split(","), strict=True))
+    (tmp_path / "own.csv").write_text(f"crp_mg_l,w\n{rows}\n", encoding="utf-8")
+    population = {"kind": "resampled", "data": "own.csv", "weights": "w"}
+    design = {"kind": "fixed", "n_patients": 40, "allocation": {"kind": "blocks", "block_size": 4}}
+    scenario = examples.scenario(population=population, design=design).in_folder(Path(tmp_path))
+    with pytest.raises(DeclarationError, match=r"population\.weights: 'w' must hold"):
+        ready(scenario, tables_of(scenario))

@@ -51,7 +51,7 @@ def with_counts(found, counts, **record):
         for name, values in analyses.items():
             kept = {field.name: getattr(tallies[cell][name], field.name) for field in fields(Tally)}
             tallies[cell][name] = Tally(**kept | values)
-    return replace(found, _tallies=tallies, record={**found.record, **record}, n_replicates=record.get("n_replicates", found.n_replicates))
+    return replace(found, _tallies=tallies, record={**found.record, **record})
 
 
 def twelve_analyses():

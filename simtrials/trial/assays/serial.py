@@ -36,7 +36,9 @@ class Serial(Assay):
     slow_weeks: PositiveWeeks = Field(default=26.0, description="weeks after which two slow deviations correlate 1/e")
     fast_weeks: PositiveWeeks = Field(default=1.5, description="weeks after which two fast deviations correlate 1/e")
     limit_of_detection: NonNegative = Field(default=0.0, description="below it only 'below the limit' is known, stored as limit / sqrt(2)")
-    resolution: NonNegative = Field(default=0.0, description="step of the reported values; 0 reports every digit")
+    resolution: NonNegative = Field(
+        default=0.0, description="step of the reported values; what would round to 0 is reported as half a step; 0 reports every digit"
+    )
     cut_applies_to: Literal["reported", "unrounded"] = Field(
         default="reported", description="whether eligibility looks at reported or unrounded values"
     )
@@ -180,6 +182,7 @@ def _measure(ln_usual: FloatArray, deviation: FloatArray, sd: float, limit: floa
             if value < limit:
                 value = below
             elif step > 0.0:
-                value = np.rint(value * per_unit) / per_unit if per_unit > 0.0 else np.rint(value / step) * step
+                steps = max(np.rint(value * per_unit if per_unit > 0.0 else value / step), 0.5)
+                value = steps / per_unit if per_unit > 0.0 else steps * step
             out[p, r] = value
     return out

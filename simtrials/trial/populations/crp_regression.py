@@ -18,7 +18,7 @@ from simtrials.trial.populations.base import POPULATIONS, Candidates, Population
 
 @POPULATIONS.register
 class CrpRegression(Population):
-    """ln CRP = intercept + BMI + age + sex + normal residual; defaults from NHANES 2017-18, PHQ-9 >= 10, age 18 to 65 (one measured sample)."""
+    """ln CRP = intercept + BMI + age + sex + normal residual; defaults: 342 people of NHANES 2017-18, PHQ-9 >= 10, age 18 to 65, weighted."""
 
     kind: Literal["crp_regression"] = "crp_regression"
     base: Annotated[Population, POPULATIONS] = Field(description="the population that has BMI, age and sex")

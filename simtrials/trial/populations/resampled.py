@@ -48,6 +48,8 @@ class Resampled(Population):
             columns[name] = table.columns[source]
         kept, notes = self._rows(table, columns, used)
         weight = self._weights(columns)[kept]
+        if not np.isfinite(weight).all() or weight.sum() <= 0:
+            raise _problem("weights", f"{self.weights!r} must hold finite numbers that are not all 0 in the rows that are kept")
         rows = {name: column[kept] for name, column in columns.items()}
         return Rows(rows, weight / weight.sum(), self._jitter(rows, weight), notes=notes)
 

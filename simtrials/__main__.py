@@ -1,0 +1,5 @@
+"""``python -m simtrials`` is ``simtrials``."""
+
+from simtrials.cli.main import main
+
+main()
