@@ -55,11 +55,13 @@ class Tally:
     truth: Truth | None = None
     n: int = 0
     n_estimable: int = 0
+    n_finite: int = 0
     n_rejected: int = 0
     n_benefit: int = 0
     n_wrong_sign: int = 0
     n_covered: int = 0
     n_intervals: int = 0
+    n_widths: int = 0
     errors: FloatArray = field(default_factory=lambda: np.zeros(4))
     variances: FloatArray = field(default_factory=lambda: np.zeros(2))
     n_variances: int = 0
@@ -70,9 +72,11 @@ class Tally:
     def add(self, judged: Judged) -> None:
         """Count a block in."""
         truth = self.truth.value if self.truth else 0.0
-        known = np.isfinite(judged.estimate) & (judged.status == 0)
+        estimable = judged.status == 0
+        known = np.isfinite(judged.estimate) & estimable
         self.n += judged.status.size
-        self.n_estimable += int(known.sum())
+        self.n_estimable += int(estimable.sum())
+        self.n_finite += int(known.sum())
         self.n_rejected += int(judged.rejected.sum())
         self.n_benefit += int(judged.benefit.sum())
         error = judged.estimate[known] - truth
@@ -82,11 +86,13 @@ class Tally:
         variance = variance[np.isfinite(variance)]
         self.n_variances += variance.size
         self.variances += (variance.sum(), (variance * variance).sum())
-        between = known & np.isfinite(judged.lower + judged.upper)
-        width = (judged.upper - judged.lower)[between]
-        bounded = known & ~np.isnan(judged.lower) & ~np.isnan(judged.upper)
+        with np.errstate(invalid="ignore"):
+            width = (judged.upper - judged.lower)[estimable]
+        width = width[np.isfinite(width)]
+        bounded = estimable & ~np.isnan(judged.lower) & ~np.isnan(judged.upper)
         self.n_intervals += int(bounded.sum())
         self.n_covered += int((bounded & (judged.lower <= truth) & (judged.upper >= truth)).sum())
+        self.n_widths += width.size
         self.widths += (width.sum(), (width * width).sum())
         found = judged.estimate[judged.rejected & known]
         self.significant += (found.size, np.abs(found).sum(), (found * found).sum())
@@ -113,13 +119,17 @@ class Tally:
     def _make(self, name: str, value: float, mcse: float, note: str = "") -> Measure:
         return Measure(name, float(value), float(mcse), self.n, self.n_failed, note)
 
+    @staticmethod
+    def _left_out(count: int, what: str) -> str:
+        return f"{count:,} {what} left out" if count else ""
+
     def _share(self, name: str, count: int, of: int) -> Measure:
         if of == 0:
             return self._make(name, np.nan, np.nan, "no replicate could be estimated")
         return self._make(name, count / of, share_mcse(count, of))
 
     def _errors(self) -> Iterator[Measure]:
-        n = self.n_estimable
+        n = self.n_finite
         if n < 2:
             for name in ("mean_estimate", "bias", "empirical_se", "model_se", "relative_error_of_model_se", "mean_squared_error"):
                 yield self._make(name, np.nan, np.nan, "fewer than two replicates could be estimated")
@@ -128,9 +138,10 @@ class Tally:
         variance = max((self.errors[1] - n * mean**2) / (n - 1), 0.0)
         truth = self.truth.value if self.truth else 0.0
         truth_error = self.truth.std_error if self.truth else 0.0
-        yield self._make("mean_estimate", truth + mean, np.sqrt(variance / n))
+        infinite = self._left_out(self.n_estimable - n, "infinite estimates")
+        yield self._make("mean_estimate", truth + mean, np.sqrt(variance / n), infinite)
         if self.truth:
-            yield self._make("bias", mean, np.sqrt(variance / n + truth_error**2))
+            yield self._make("bias", mean, np.sqrt(variance / n + truth_error**2), infinite)
         empirical = np.sqrt(variance)
         yield self._make("empirical_se", empirical, empirical / np.sqrt(2 * (n - 1)))
         if self.n_variances >= 2:
@@ -155,10 +166,13 @@ class Tally:
             return
         if self.truth:
             yield self._share("coverage", self.n_covered, self.n_intervals)
-        n = self.n_intervals
+        n = self.n_widths
+        if n == 0:
+            yield self._make("interval_width", np.nan, np.nan, "every interval is infinite")
+            return
         mean = self.widths[0] / n
         spread = max(self.widths[1] / n - mean**2, 0.0)
-        yield self._make("interval_width", mean, np.sqrt(spread / n))
+        yield self._make("interval_width", mean, np.sqrt(spread / n), self._left_out(self.n_intervals - n, "infinite intervals"))
 
     def _among_significant(self) -> Iterator[Measure]:
         n, total, squares = self.significant

@@ -46,7 +46,7 @@ def spoken_in(text: str, scenario: Scenario) -> str:
 
 
 def week_of(scenario: Scenario, analysis: Analysis) -> float:
-    """The visit that is analysed."""
+    """The visit that is analyzed."""
     return analysis.week if analysis.week is not None else scenario.endpoints[analysis.endpoint].visits[-1]
 
 
@@ -59,7 +59,7 @@ def week_words(scenario: Scenario, endpoint: str) -> str:
 
 
 def outcome_of(scenario: Scenario, analysis: Analysis) -> str:
-    """The outcome that is analysed, by name."""
+    """The outcome that is analyzed, by name."""
     return analysis.outcome or scenario.endpoints[analysis.endpoint].outcomes[0]
 
 
@@ -93,7 +93,7 @@ def question_of(scenario: Scenario, name: str) -> str:
 
 
 def _scales_asking(scenario: Scenario, outcome: str) -> int:
-    """Number of endpoints that are analysed for an outcome."""
+    """Number of endpoints that are analyzed for an outcome."""
     return len({analysis.endpoint for analysis in scenario.analyses.values() if outcome_of(scenario, analysis) == outcome})
 
 

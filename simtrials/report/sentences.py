@@ -56,9 +56,9 @@ def power_sentence(run: Run, rows: Sequence[PowerRow], asked: Sequence[PowerRow]
         parts.append(f"in {row.question} in {numbers.per_hundred(row.count.shown, row.count.of)}{unit}{method}")
     trial = f"a trial of {numbers.whole(run.scenario.design.n_patients)} patients"
     if not parts:
-        return f"No result: none of the simulated trials could be analysed for {listed(lost)}."
+        return f"No result: none of the simulated trials could be analyzed for {listed(lost)}."
     sentence = f"{_condition(run, told)}, {trial} shows a benefit {', '.join(parts)}."
-    return sentence + (f" None of the simulated trials could be analysed for {listed(lost)}." if lost else "")
+    return sentence + (f" None of the simulated trials could be analyzed for {listed(lost)}." if lost else "")
 
 
 def _condition(run: Run, rows: Sequence[PowerRow]) -> str:

@@ -134,13 +134,13 @@ def three_arm_tables():
 
 
 def failing_tables():
-    """So few patients that remission has no events in many trials, and an analysis that can never be done."""
+    """So few patients that remission has no events in many trials, and an interaction with what all have."""
     return {
         "name": "failing",
         "design": {"kind": "fixed", "n_patients": 12, "allocation": {"kind": "blocks", "block_size": 4}},
         "analyses": {
             "severity": {"kind": "ancova", "endpoint": "symptoms"},
-            "collinear": {"kind": "ancova", "endpoint": "symptoms", "covariates": ["baseline", "baseline"]},
+            "constant": {"kind": "interaction", "endpoint": "symptoms", "modifier": "crp >= 2"},
             "remission": {"kind": "risk_ratio", "endpoint": "symptoms", "outcome": "remission"},
         },
     }

@@ -17,7 +17,8 @@ LEVELS = {"severity": 240, "response": 260, "response_logistic": 250, "remission
 
 def counted(found, powers=POWERS, levels=LEVELS):
     """The run with these counts of 10,000."""
-    counts = {cell: {name: TEN_THOUSAND | {"n_benefit": n} for name, n in counts.items()} for cell, counts in (("scenario", powers), ("null", levels))}
+    given = {cell: powers if cell == "scenario" else levels for cell in found.cells}
+    counts = {cell: {name: TEN_THOUSAND | {"n_benefit": n, "n_rejected": 2 * n} for name, n in shown.items()} for cell, shown in given.items()}
     return runs.with_counts(runs.repeated(found, 10_000), counts, seconds=4.4, workers=2)
 
 
@@ -122,20 +123,23 @@ def test_an_infinite_estimate_with_a_valid_test_is_no_failure_to_test(questions)
 
 
 def test_when_nothing_could_be_estimated_there_is_no_power(failing):
-    row = next(row for row in power_rows(failing) if row.name == "collinear")
+    row = next(row for row in power_rows(failing) if row.name == "constant")
     assert row.count.power == "—"
     assert row.verdict(0.8) == "—"
     assert any("no result, none of 256 trials could be estimated: covariates are collinear (256)." in said for said in failure_sentences([row]))
 
 
 def test_a_question_without_a_result_is_named(failing):
-    only = replace(failing, scenario=failing.scenario.model_copy(update={"primary": ("collinear",)}))
-    assert "could be analysed for severity" in sentences.answer(only)[0]
+    nothing = {"n_benefit": 0, "n_estimable": 0, "failures": {1: failing.n_replicates}}
+    said = sentences.answer(runs.with_counts(failing, {"scenario": {"severity": nothing}}))[0]
+    assert said.endswith(" None of the simulated trials could be analyzed for severity.")
+    said = sentences.answer(runs.with_counts(failing, {"scenario": {"severity": nothing, "remission": nothing}}))[0]
+    assert said == "No result: none of the simulated trials could be analyzed for severity and remission."
 
 
 def test_above_five_percent_failed_there_is_a_caution(failing):
     said = caution(power_rows(failing))
-    assert said.startswith("Caution: more than 5% of the trials could not be estimated (severity, ANCOVA")
+    assert said.startswith("Caution: more than 5% of the trials could not be estimated (")
     assert said.endswith("They count as no benefit shown.")
 
 

@@ -116,3 +116,18 @@ def test_mcse_of_bias_and_power_is_what_repetition_shows():
         spread = np.std([found[name].value for found in repeats], ddof=1)
         stated = np.sqrt(np.mean([found[name].mcse ** 2 for found in repeats]))
         assert abs(spread / stated - 1) < 4 / np.sqrt(2 * 399), name
+
+
+def test_an_infinite_estimate_is_estimable_and_left_out_of_the_mean_with_a_note():
+    """A log risk ratio with an empty arm: its score test and one limit of its interval exist."""
+    judged = made_up()
+    parts = {field: getattr(judged, field).copy() for field in ("estimate", "std_error", "lower", "upper", "rejected", "benefit", "status")}
+    parts["estimate"][:5], parts["std_error"][:5], parts["lower"][:5], parts["upper"][:5] = np.inf, np.nan, 0.1, np.inf
+    parts["rejected"][:5] = parts["benefit"][:5] = True
+    found = tallied(Judged(**parts))
+    assert found["not_estimable"].value == 0.0
+    assert found["power"].value == parts["benefit"].mean()
+    assert found["mean_estimate"].value == pytest.approx(judged.estimate[5:].mean())
+    assert found["mean_estimate"].note == "5 infinite estimates left out"
+    assert found["interval_width"].note == "5 infinite intervals left out"
+    assert found["coverage"].value == ((parts["lower"] <= TRUTH) & (parts["upper"] >= TRUTH)).mean()
