@@ -116,7 +116,7 @@ def failure_sentences(rows: list[PowerRow]) -> Iterator[str]:
             yield f"{who}: no result, none of {numbers.whole(count.of)} trials could be estimated: {reasons_in_words(count)}."
         elif count.untested:
             tested = count.of - count.untested
-            others = f"power {numbers.in_percent(count.shown, tested)} of the {numbers.whole(tested)} others"
+            others = f"power among the {numbers.whole(tested)} others {numbers.in_percent(count.shown, tested)}"
             failed = f"{numbers.whole(count.untested)} of {numbers.whole(count.of)} trials could not be estimated and count as no benefit shown"
             yield f"{who}: {failed}: {reasons_in_words(count)}; {others}."
         if count.infinite and not count.none_estimable:
@@ -128,9 +128,13 @@ def caution(rows: list[PowerRow]) -> str:
     bad = [row for row in rows if row.count.untested > MANY_FAILED * row.count.of]
     if not bad:
         return ""
-    shares = [f"{row.question}, {row.label}: {numbers.in_percent(row.count.untested, row.count.of)}" for row in bad]
+    shares = [f"{row.question}, {row.label}: {_share_untested(row.count)}" for row in bad]
     many = numbers.percent(MANY_FAILED)
     return f"Caution: more than {many}% of the trials could not be estimated ({'; '.join(shares)}). They count as no benefit shown."
+
+
+def _share_untested(count: Count) -> str:
+    return f"all {numbers.whole(count.of)}" if count.none_estimable else numbers.in_percent(count.untested, count.of)
 
 
 def widest_interval(rows: list[PowerRow]) -> tuple[float, PowerRow]:

@@ -111,7 +111,7 @@ def test_failures_are_told_with_their_reason_and_the_power_of_the_others(questio
     rows = power_rows(runs.with_counts(counted(questions), {"scenario": {"response_logistic": counts}}))
     assert list(failure_sentences(rows)) == [
         "response, logistic, covariates: 13 of 10,000 trials could not be estimated and count as no benefit shown: logistic fit separated (13); "
-        "power 60.2% of the 9,987 others."
+        "power among the 9,987 others 60.2%."
     ]
     assert caution(rows) == ""
 
@@ -177,4 +177,6 @@ def test_a_level_above_nominal_is_minded(questions):
     assert not any(line.startswith("Significant more often") for line in minded(high, power_rows(high)))
     for n_rejected, told in ((560, False), (700, True)):
         found = runs.with_counts(high, {"null": {"severity": {"n_rejected": n_rejected}}})
-        assert any("Significant more often than nominal without effect: severity, ANCOVA" in line for line in minded(found, power_rows(found))) == told
+        assert (
+            any("Significant more often than nominal without effect: severity, ANCOVA" in line for line in minded(found, power_rows(found))) == told
+        )

@@ -5,10 +5,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from simtrials.core.arrays import FloatArray
 from simtrials.core.check import NonNegative
 from simtrials.core.data import EffectScale, Estimates, TrialData
 from simtrials.inference.analyses.base import ANALYSES, Analysis, View
 from simtrials.stats import proportions
+from simtrials.stats.counts import EventCounts
 
 
 class Ratio(Analysis):
@@ -31,9 +33,19 @@ class Ratio(Analysis):
         if self.test == "wald":
             known = np.where(std_error > 0, std_error, np.nan)
             return Estimates(estimate, known, estimate / known, infinite, status, scale, benefit)
+        estimate = np.where(np.isnan(estimate), _infinite(counts, scale), estimate)
         tested = proportions.score_test(*counts, scale)
         limits = proportions.score_interval(*counts, scale, 1 - self.two_sided_alpha)
         return Estimates(estimate, std_error, tested.statistic, infinite, tested.status, scale, benefit, limits.lower, limits.upper)
+
+
+def _infinite(counts: EventCounts, scale: str) -> FloatArray:
+    """The log ratio of a table with an empty cell: minus or plus infinity, NaN where nothing tells the arms apart."""
+    active, control = counts.events_active, counts.events_control
+    with np.errstate(divide="ignore", invalid="ignore"):
+        above, below = active / counts.n_active, control / counts.n_control
+        ratio = above / below if scale == "log_risk_ratio" else (active * (counts.n_control - control)) / ((counts.n_active - active) * control)
+        return np.asarray(np.log(ratio))
 
 
 @ANALYSES.register
