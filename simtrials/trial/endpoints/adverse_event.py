@@ -7,10 +7,10 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy.special import ndtri
 
-from simtrials.core.arrays import ArmArray, FloatArray
+from simtrials.core.arrays import ArmArray, BoolArray, FloatArray
 from simtrials.core.check import OpenProbability, PositiveWeeks, fault
 from simtrials.core.data import Improves, Measurements
-from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, events_below, everybody
+from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, events_below, visits_first
 from simtrials.trial.people import People
 
 
@@ -68,6 +68,8 @@ class AdverseEventCourse(Course):
     declared: AdverseEvent
     threshold: FloatArray
 
-    def measure(self, deviation: FloatArray, arm: ArmArray, benefit: Benefit, people: People) -> Measurements:
-        event = events_below(deviation[0], arm, self.threshold).T
-        return Measurements((self.declared.exposure_weeks,), event[:, :, np.newaxis], everybody((*event.shape, 1)), improves="down", binary=True)
+    def values(self, deviation: FloatArray, arm: ArmArray, benefit: Benefit, people: People, visits: slice) -> FloatArray:
+        return events_below(deviation[0], arm, self.threshold)[np.newaxis]
+
+    def packed(self, value: FloatArray, baseline: FloatArray | None, observed: BoolArray | None, people: People) -> Measurements:
+        return Measurements((self.declared.exposure_weeks,), *visits_first(value, observed), improves="down", binary=True)

@@ -44,9 +44,17 @@ class Course(ABC):
         """(R, P) luck of the baseline reading given what was read at screening, made from fresh `luck`; None without a screening reading."""
         return None
 
+    def baseline(self, deviation: FloatArray) -> FloatArray | None:
+        """(P, R) the baseline reading from the latent deviations (M, P, R), None without one."""
+        return None
+
     @abstractmethod
-    def measure(self, deviation: FloatArray, arm: ArmArray, benefit: "Benefit", people: People) -> Measurements:
-        """Values from the latent deviations (M, P, R), all patients followed to the end."""
+    def values(self, deviation: FloatArray, arm: ArmArray, benefit: "Benefit", people: People, visits: slice) -> FloatArray:
+        """(V, P, R) values at some of the visits, from the latent deviations (M, P, R) and what the drug does at these visits."""
+
+    @abstractmethod
+    def packed(self, value: FloatArray, baseline: FloatArray | None, observed: BoolArray | None, people: People) -> Measurements:
+        """Measurements of all visits, from values (V, P, R), baseline (P, R) and what was observed (V, P, R); None: everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +64,35 @@ class Benefit:
     by_arm : (A, V) benefit of everybody in the arm at each visit.
     size : (K, P, R) one layer per arm with an effect that depends on the patient, 0 for patients of other arms; onset : (K, V) share of it
     reached at each visit.
+    kept : (V, P, R) share of the drug's benefit that is left after intercurrent events; None: all of it.
+    extra : (V, P, R) benefit from elsewhere, such as rescue treatment; None: none.
     """
 
     by_arm: FloatArray
     size: FloatArray
     onset: FloatArray
+    kept: FloatArray | None = None
+    extra: FloatArray | None = None
 
     def at(self, visit: int, arm: ArmArray) -> FloatArray:
         """(P, R) benefit at a visit, in the endpoint's unit."""
         benefit = self.by_arm[:, visit][arm]
         for size, share in zip(self.size, self.onset[:, visit], strict=True):
             benefit += size * share
+        if self.kept is not None:
+            benefit *= self.kept[visit]
+        if self.extra is not None:
+            benefit += self.extra[visit]
         return benefit
+
+    @property
+    def same_in_arm(self) -> bool:
+        """Whether everybody in an arm has the same benefit."""
+        return len(self.size) == 0 and self.kept is None and self.extra is None
+
+    def at_visits(self, visits: slice, kept: FloatArray | None, extra: FloatArray | None) -> "Benefit":
+        """What is done at some of the visits, after intercurrent events."""
+        return Benefit(self.by_arm[:, visits], self.size, self.onset[:, visits], kept, extra)
 
 
 class Endpoint(Component):
@@ -152,9 +177,12 @@ class Profile:
 ENDPOINTS = Registry("endpoints", "endpoint", Endpoint)
 
 
-def everybody(shape: tuple[int, ...]) -> np.ndarray:
-    """A mask that is true everywhere and takes no memory."""
-    return np.broadcast_to(np.True_, shape)
+def visits_first(value: FloatArray, observed: BoolArray | None) -> tuple[FloatArray, BoolArray]:
+    """Values and mask as (R, P, V) views of (V, P, R); NaN where not observed. Without a mask everything is observed, which takes no memory."""
+    if observed is None:
+        everything = np.broadcast_to(np.True_, value.shape)
+        return value.transpose(2, 1, 0), everything.transpose(2, 1, 0)
+    return np.where(observed, value, np.nan).transpose(2, 1, 0), observed.transpose(2, 1, 0)
 
 
 @kernel

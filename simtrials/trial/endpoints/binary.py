@@ -7,11 +7,11 @@ import numpy as np
 from pydantic import Field
 from scipy.special import expit, logit, ndtri
 
-from simtrials.core.arrays import ArmArray, FloatArray
+from simtrials.core.arrays import ArmArray, BoolArray, FloatArray
 from simtrials.core.check import OpenProbability, PositiveWeeks
 from simtrials.core.data import Improves, Measurements
 from simtrials.trial.effects import Effect
-from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, events_below, everybody
+from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, events_below, visits_first
 from simtrials.trial.people import People
 
 
@@ -65,12 +65,13 @@ class BinaryCourse(Course):
 
     declared: Binary
 
-    def measure(self, deviation: FloatArray, arm: ArmArray, benefit: Benefit, people: People) -> Measurements:
+    def values(self, deviation: FloatArray, arm: ArmArray, benefit: Benefit, people: People, visits: slice) -> FloatArray:
         made = self.declared
-        sign = 1.0 if made.event_is == "good" else -1.0
-        control = logit(made.control_risk)
-        if len(benefit.size):
-            event = (deviation[0] < ndtri(expit(control + sign * benefit.at(0, arm)))).astype(np.float64).T
-        else:
-            event = events_below(deviation[0], arm, ndtri(expit(control + sign * benefit.by_arm[:, 0]))).T
-        return Measurements((made.week,), event[:, :, np.newaxis], everybody((*event.shape, 1)), improves=made.improves, binary=True)
+        sign, control = 1.0 if made.event_is == "good" else -1.0, logit(made.control_risk)
+        if benefit.same_in_arm:
+            return events_below(deviation[0], arm, ndtri(expit(control + sign * benefit.by_arm[:, 0])))[np.newaxis]
+        event = deviation[0] < ndtri(expit(control + sign * benefit.at(0, arm)))
+        return np.asarray(event, dtype=np.float64)[np.newaxis]
+
+    def packed(self, value: FloatArray, baseline: FloatArray | None, observed: BoolArray | None, people: People) -> Measurements:
+        return Measurements((self.declared.week,), *visits_first(value, observed), improves=self.declared.improves, binary=True)

@@ -6,12 +6,12 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from simtrials.core.arrays import ArmArray, FloatArray
+from simtrials.core.arrays import ArmArray, BoolArray, FloatArray
 from simtrials.core.check import Component, Correlation, Finite, Positive, PositiveWeeks, fault
 from simtrials.core.data import Improves, Measurements
 from simtrials.core.kernels import kernel
 from simtrials.trial.effects import Effect
-from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, everybody
+from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, visits_first
 from simtrials.trial.people import People
 
 
@@ -100,24 +100,28 @@ class ContinuousCourse(Course):
     declared: Continuous
     sd_ratio: FloatArray | None
 
-    def measure(self, deviation: FloatArray, arm: ArmArray, benefit: Benefit, people: People) -> Measurements:
+    def baseline(self, deviation: FloatArray) -> FloatArray | None:
+        return None if self.declared.baseline is None else self.declared.baseline.mean + deviation[0]
+
+    def values(self, deviation: FloatArray, arm: ArmArray, benefit: Benefit, people: People, visits: slice) -> FloatArray:
         made = self.declared
         spread = deviation[-1] if self.sd_ratio is None else deviation[-1] * self.sd_ratio[arm]
-        value = _values(spread, arm, made.mean, 1.0 if made.better == "up" else -1.0, benefit.by_arm, benefit.size, benefit.onset)
-        baseline = None if made.baseline is None else (made.baseline.mean + deviation[0]).T
-        return Measurements((made.week,), value.T[:, :, np.newaxis], everybody((*value.T.shape, 1)), baseline, improves=made.better)
+        sign = 1.0 if made.better == "up" else -1.0
+        if benefit.same_in_arm:
+            return _values(spread, arm, made.mean + sign * benefit.by_arm[:, 0])[np.newaxis]
+        return np.asarray(made.mean + spread + sign * benefit.at(0, arm))[np.newaxis]
+
+    def packed(self, value: FloatArray, baseline: FloatArray | None, observed: BoolArray | None, people: People) -> Measurements:
+        made = self.declared
+        start = None if baseline is None else baseline.T
+        return Measurements((made.week,), *visits_first(value, observed), start, improves=made.better)
 
 
 @kernel
-def _values(spread: FloatArray, arm: ArmArray, mean: float, sign: float, by_arm: FloatArray, size: FloatArray, onset: FloatArray) -> FloatArray:
-    """(P, R) mean + spread + effect."""
+def _values(spread: FloatArray, arm: ArmArray, means: FloatArray) -> FloatArray:
+    """(P, R) mean of the arm + spread."""
     out = np.empty(spread.shape)
-    means = mean + sign * by_arm[:, 0]
     for p in range(spread.shape[0]):
         for r in range(spread.shape[1]):
             out[p, r] = means[arm[p, r]] + spread[p, r]
-    for k in range(size.shape[0]):
-        for p in range(spread.shape[0]):
-            for r in range(spread.shape[1]):
-                out[p, r] += sign * onset[k, 0] * size[k, p, r]
     return out

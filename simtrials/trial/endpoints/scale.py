@@ -21,7 +21,7 @@ from simtrials.core.kernels import kernel
 from simtrials.core.rng import Streams, normals
 from simtrials.trial.correlations import CORRELATIONS, VisitCorrelation
 from simtrials.trial.effects import Effect
-from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, everybody
+from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, visits_first
 from simtrials.trial.endpoints.scales import SCALES
 from simtrials.trial.people import Luck, People
 
@@ -292,19 +292,34 @@ class ScaleCourse(Course):
         latent = r.mean + r.sd * (r.correlation * people.luck[f"{self.name}.screening"] + np.sqrt(1 - r.correlation**2) * luck)
         return np.asarray((latent - r.declared_mean) / r.declared_sd)
 
-    def measure(self, deviation: FloatArray, arm: ArmArray, benefit: Benefit, people: People) -> Measurements:
-        scale = self.scale
-        sign = -1.0 if scale.improves == "down" else 1.0
+    def baseline(self, deviation: FloatArray) -> FloatArray | None:
+        return np.asarray(np.clip(np.rint(self.baseline_mean + deviation[0]), self.scale.minimum, self.scale.maximum))
+
+    def values(self, deviation: FloatArray, arm: ArmArray, benefit: Benefit, people: People, visits: slice) -> FloatArray:
+        scale, nothing = self.scale, np.zeros((0, 0, 0))
         prognosis = np.zeros((0, 0))
         if self.biomarker is not None:
             prognosis = np.log(patient_major(people[f"usual:{self.biomarker}"])) - self.centre
-        value = _scores(
-            deviation[1:], arm, self.means, sign, benefit.by_arm, benefit.size, benefit.onset, prognosis, self.loading, scale.minimum, scale.maximum
+        return _scores(
+            deviation[1:][visits],
+            arm,
+            self.means[visits],
+            -1.0 if scale.improves == "down" else 1.0,
+            benefit.by_arm,
+            benefit.size,
+            benefit.onset,
+            nothing if benefit.kept is None else benefit.kept,
+            nothing if benefit.extra is None else benefit.extra,
+            prognosis,
+            self.loading[visits],
+            scale.minimum,
+            scale.maximum,
         )
-        baseline = np.clip(np.rint(self.baseline_mean + deviation[0]), scale.minimum, scale.maximum).T
+
+    def packed(self, value: FloatArray, baseline: FloatArray | None, observed: BoolArray | None, people: People) -> Measurements:
         screening = None if self.reading is None else people[f"{self.name}.screening"]
-        scores = value.transpose(2, 1, 0)
-        return Measurements(self.weeks, scores, everybody(scores.shape), baseline, screening, scale, scale.improves)
+        start = None if baseline is None else baseline.T
+        return Measurements(self.weeks, *visits_first(value, observed), start, screening, self.scale, self.scale.improves)
 
 
 @kernel
@@ -316,6 +331,8 @@ def _scores(
     by_arm: FloatArray,
     size: FloatArray,
     onset: FloatArray,
+    kept: FloatArray,
+    extra: FloatArray,
     prognosis: FloatArray,
     loading: FloatArray,
     minimum: float,
@@ -325,14 +342,20 @@ def _scores(
     visits, patients, replicates = deviation.shape
     out = np.empty(deviation.shape)
     layers, foretells, same_in_arm = size.shape[0], prognosis.size > 0, by_arm.any()
+    events, others = kept.size > 0, extra.size > 0
     for v in range(visits):
         for p in range(patients):
             for r in range(replicates):
-                value = means[v] + deviation[v, p, r]
+                benefit = 0.0
                 for k in range(layers):
-                    value += sign * size[k, p, r] * onset[k, v]
+                    benefit += size[k, p, r] * onset[k, v]
                 if same_in_arm:
-                    value += sign * by_arm[arm[p, r], v]
+                    benefit += by_arm[arm[p, r], v]
+                if events:
+                    benefit *= kept[v, p, r]
+                if others:
+                    benefit += extra[v, p, r]
+                value = means[v] + deviation[v, p, r] + sign * benefit
                 if foretells:
                     value += loading[v] * prognosis[p, r]
                 out[v, p, r] = min(max(np.rint(value), minimum), maximum)
