@@ -4,7 +4,7 @@ R replicates, P patients at most, V visits. Replicates come first in every array
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -59,6 +59,7 @@ class TrialData:
     """All that an analysis may see.
 
     columns : measured covariates by name, (R, P) each; arm : (R, P) int8, 0 is control, -1 is nobody; stratum : (R, P) whole numbers.
+    events : name -> (R, P) week in which an event was seen, infinite where it was not.
     """
 
     arms: tuple[str, ...]
@@ -66,6 +67,7 @@ class TrialData:
     stratum: AnyArray
     columns: Mapping[str, Column]
     endpoints: Mapping[str, Measurements]
+    events: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def subset(self, mask: BoolArray) -> "TrialData":
         """The same trials without the patients outside `mask` (R, P); they become nobody."""
@@ -80,6 +82,7 @@ class TrialData:
             stratum=self.stratum[cut],
             columns={name: column[cut] for name, column in self.columns.items()},
             endpoints={name: _first(measured, cut) for name, measured in self.endpoints.items()},
+            events={name: week[cut] for name, week in self.events.items()},
         )
 
 
@@ -103,11 +106,13 @@ class Screening:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedTrial:
-    """A block of trials: what analyses see, all that the simulator knows of the patients (`usual:<assay>` among it), and the funnel."""
+    """A block of trials: what analyses see, all that the simulator knows of the patients (`usual:<assay>` among it), the funnel, and the
+    (R, P) weeks of events as they happened, seen or not."""
 
     data: TrialData
     hidden: Mapping[str, Column]
     screening: Screening
+    happened: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,24 +123,28 @@ def _level(scenario: Scenario) -> Assumption:
     return Assumption("Level", f"{words}{each}", "convention")
 
 
-def minded(run: Run, rows: Sequence[PowerRow]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Something to mind; failures are strong."""
+
+    words: str
+    strong: bool = False
+
+
+def minded(run: Run, rows: Sequence[PowerRow]) -> list[Point]:
     """What a reader should mind, most important first: failures are always said, also when there are none."""
-    return [
-        *_failures(rows),
-        *_unsure(run, rows),
-        _widest(rows),
-        *_levels(run),
-        "Sensitivity to the assumptions: not examined.",
-        left_out(run.scenario),
-    ]
+    others = [*_unsure(run, rows), _widest(rows), *_levels(run), "Sensitivity to the assumptions: not examined.", left_out(run.scenario)]
+    return [*_failures(rows), *(Point(words) for words in others)]
 
 
-def _failures(rows: Sequence[PowerRow]) -> list[str]:
+def _failures(rows: Sequence[PowerRow]) -> list[Point]:
     told = list(failure_sentences(list(rows)))
     if not told:
-        return [f"Failed: 0 of {numbers.whole(sum(row.count.of for row in rows))} estimates."]
+        return [Point(f"Failed: 0 of {numbers.whole(sum(row.count.of for row in rows))} estimates.")]
     more = len(told) - MOST_SENTENCES
-    return told[:MOST_SENTENCES] + ([f"{more} more analyses failed in some trials, see Failures."] if more > 0 else [])
+    points = [Point(words, strong=True) for words in told[:MOST_SENTENCES]]
+    others = f"{more} more analyses" if more > 1 else "one more analysis"
+    return [*points, Point(f"Some trials failed in {others}, see Failures.", strong=True)] if more > 0 else points
 
 
 def _unsure(run: Run, rows: Sequence[PowerRow]) -> list[str]:

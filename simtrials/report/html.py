@@ -14,7 +14,7 @@ from simtrials.engine.result import Run
 from simtrials.engine.store import write_whole
 from simtrials.report import look, numbers, tables
 from simtrials.report.ademp import ademp
-from simtrials.report.assumptions import assumptions, minded
+from simtrials.report.assumptions import Point, assumptions, minded
 from simtrials.report.checks import realised
 from simtrials.report.figures import FIGURES, Drawing, drawn
 from simtrials.report.figures.canvas import image
@@ -112,8 +112,7 @@ def _first_page(run: Run, pictures: Mapping[str, Picture]) -> dict[str, Any]:
         "patterns": pattern_sentences(run),
         "strips": _of_kind(pictures, "biomarker"),
         "assumptions": assumptions(run),
-        "minded": [sentence_case(line) for line in minded(run, rows)],
-        "any_failed": any(row.count.failed for row in rows),
+        "minded": [Point(sentence_case(point.words), point.strong) for point in minded(run, rows)],
         "command": command,
         "hint": hint,
     }

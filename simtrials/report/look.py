@@ -11,8 +11,9 @@ ARM_COLORS = (CONTROL, ACCENT, THIRD, INK)
 ARM_MARKERS = ("o", "s", "^", "D")
 """Control is a hollow circle, the active arm a square, further arms a triangle and a diamond."""
 
-PALE_ACCENT, ZONE, SCREENED_OUT = "#8DB8B0", "#DCEBE8", "#D9DEE4"
+PALE_ACCENT, ZONE, SCREENED_OUT, PALE_THIRD = "#8DB8B0", "#DCEBE8", "#D9DEE4", "#F0CDB4"
 """Fills only."""
+ARM_FILLS = (SCREENED_OUT, PALE_ACCENT, PALE_THIRD, BAND)
 
 CAUTION_TEXT, CAUTION_FILL, WHITE = "#8A4B00", "#FFF4E0", "#FFFFFF"
 

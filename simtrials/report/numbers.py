@@ -54,14 +54,6 @@ def rounded(value: float, mcse: float, most: int) -> str:
     return fixed(value, decimals(mcse, most))
 
 
-def with_interval(value: float, mcse: float, most: int) -> str:
-    """`84.2 ± 0.7`: a number and its 95% Monte Carlo interval."""
-    if math.isnan(value):
-        return DASH
-    places = decimals(mcse, most)
-    return f"{fixed(value, places)} ± {_never_zero(Z95 * mcse, places)}"
-
-
 def with_mcse(value: float, mcse: float, most: int) -> str:
     """`84.2 (0.36)`: a number and its Monte Carlo standard error; a number that would print as zero shows the digits that its error shows."""
     if math.isnan(value):
@@ -92,13 +84,14 @@ def _never_zero(half_width: float, places: int) -> str:
 
 
 def share(count: int, of: int) -> str:
-    """A share in percent with its interval: `84.2 ± 0.7`, or `0 of 10,000 (below 0.04)` where the interval has one side only."""
+    """A share in percent with its interval: `84.2 ± 0.7`, or `0 of 10,000 (below 0.04)` where the interval would reach beyond 0 or 100."""
     if of == 0:
         return DASH
-    if count in (0, of):
-        return all_or_none(count, of)
+    half = Z95 * share_mcse(count, of)
+    if not half < count / of < 1 - half:
+        return counted(count, of)
     places = _places_of_share(count, of)
-    return f"{fixed(100 * count / of, places)} ± {_never_zero(100 * Z95 * share_mcse(count, of), places)}"
+    return f"{fixed(100 * count / of, places)} ± {_never_zero(100 * half, places)}"
 
 
 def share_detail(count: int, of: int) -> str:
@@ -106,26 +99,27 @@ def share_detail(count: int, of: int) -> str:
     if of == 0:
         return DASH
     if count in (0, of):
-        return all_or_none(count, of)
+        return counted(count, of)
     return f"{fixed(100 * count / of, _places_of_share(count, of))} ({significant(100 * share_mcse(count, of), 2)})"
 
 
 def bare_share(count: int, of: int) -> str:
     """A share in percent without its error, for a sentence that has the error beside it: `84.2`."""
-    return all_or_none(count, of) if count in (0, of) else fixed(100 * count / of, _places_of_share(count, of))
+    return counted(count, of) if count in (0, of) else fixed(100 * count / of, _places_of_share(count, of))
 
 
 def in_percent(count: int, of: int) -> str:
     """The same with its sign: `84.2%`, or `0 of 10,000 (below 0.04%)`."""
-    return all_or_none(count, of, "%") if count in (0, of) else f"{bare_share(count, of)}%"
+    return counted(count, of, "%") if count in (0, of) else f"{bare_share(count, of)}%"
 
 
-def all_or_none(count: int, of: int, sign: str = "") -> str:
-    """`0 of 10,000 (below 0.04)` and `10,000 of 10,000 (above 99.96)`, in percent, by Wilson's interval."""
-    bound = 100 * (wilson(count, of)[1] if count == 0 else 1 - wilson(count, of)[0])
+def counted(count: int, of: int, sign: str = "") -> str:
+    """`0 of 10,000 (below 0.04)` and `10,000 of 10,000 (above 99.96)`: a count, and the far end of Wilson's interval in percent."""
+    few = 2 * count <= of
+    bound = 100 * (wilson(count, of)[1] if few else 1 - wilson(count, of)[0])
     places = max(1, -math.floor(math.log10(bound)))
     bound = math.ceil(bound * 10.0**places - 1e-9) / 10.0**places
-    side = f"below {fixed(bound, places)}" if count == 0 else f"above {fixed(100 - bound, places)}"
+    side = f"below {fixed(bound, places)}" if few else f"above {fixed(100 - bound, places)}"
     return f"{whole(count)} of {whole(of)} ({side}{sign})"
 
 

@@ -14,27 +14,18 @@ from simtrials.report.names import labels_of, question_of
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A number of replicates: how many of all show a benefit, and how many have no estimate; most of these have no test either, for a reason."""
+    """A number of replicates: how many of all show a benefit, how many could not be estimated and why, how many estimates are infinite."""
 
     shown: int
     of: int
     failed: int
+    infinite: int
     reasons: Mapping[int, int]
-
-    @property
-    def untested(self) -> int:
-        """Replicates without a test: they cannot show a benefit."""
-        return sum(self.reasons.values())
-
-    @property
-    def infinite(self) -> int:
-        """Replicates whose test is valid though the estimate is infinite, such as a ratio when an arm has no events."""
-        return self.failed - self.untested
 
     @property
     def none_estimable(self) -> bool:
         """Whether there is no result at all."""
-        return self.untested == self.of
+        return self.failed == self.of
 
     @property
     def power(self) -> str:
@@ -62,7 +53,7 @@ class PowerRow:
 
 def count_of(tally: Tally) -> Count:
     """The counts of a tally."""
-    return Count(tally.n_benefit, tally.n, tally.n_failed, dict(tally.failures))
+    return Count(tally.n_benefit, tally.n, tally.n_failed, tally.n_estimable - tally.n_finite, dict(tally.failures))
 
 
 def power_rows(run: Run) -> list[PowerRow]:
@@ -114,18 +105,18 @@ def failure_sentences(rows: list[PowerRow]) -> Iterator[str]:
         count, who = row.count, f"{row.question}, {row.label}"
         if count.none_estimable:
             yield f"{who}: no result, none of {numbers.whole(count.of)} trials could be estimated: {reasons_in_words(count)}."
-        elif count.untested:
-            tested = count.of - count.untested
+        elif count.failed:
+            tested = count.of - count.failed
             others = f"power among the {numbers.whole(tested)} others {numbers.in_percent(count.shown, tested)}"
-            failed = f"{numbers.whole(count.untested)} of {numbers.whole(count.of)} trials could not be estimated and count as no benefit shown"
+            failed = f"{numbers.whole(count.failed)} of {numbers.whole(count.of)} trials could not be estimated and count as no benefit shown"
             yield f"{who}: {failed}: {reasons_in_words(count)}; {others}."
-        if count.infinite and not count.none_estimable:
+        if count.infinite:
             yield f"{who}: {numbers.whole(count.infinite)} of {numbers.whole(count.of)} estimates are infinite; their tests count."
 
 
 def caution(rows: list[PowerRow]) -> str:
     """The warning that precedes the answer when an analysis failed in more than 5% of the trials; else empty."""
-    bad = [row for row in rows if row.count.untested > MANY_FAILED * row.count.of]
+    bad = [row for row in rows if row.count.failed > MANY_FAILED * row.count.of]
     if not bad:
         return ""
     shares = [f"{row.question}, {row.label}: {_share_untested(row.count)}" for row in bad]
@@ -134,7 +125,7 @@ def caution(rows: list[PowerRow]) -> str:
 
 
 def _share_untested(count: Count) -> str:
-    return f"all {numbers.whole(count.of)}" if count.none_estimable else numbers.in_percent(count.untested, count.of)
+    return f"all {numbers.whole(count.of)}" if count.none_estimable else numbers.in_percent(count.failed, count.of)
 
 
 def widest_interval(rows: list[PowerRow]) -> tuple[float, PowerRow]:

@@ -43,8 +43,8 @@ def _shares(run: Run, name: str, tally: Tally, closed: PowerRow) -> Iterator[tup
     yield "power, %", numbers.DASH if none else numbers.share_detail(tally.n_benefit, n), "no replicate could be estimated" if none else ""
     if closed.closed_form is not None:
         yield "power from a closed form, %", numbers.fixed(100 * closed.closed_form, 2), closed.closed_form_what
-    if 0 < count.untested < n:
-        tested = n - count.untested
+    if 0 < count.failed < n:
+        tested = n - count.failed
         yield "power among the estimable, %", numbers.share_detail(tally.n_benefit, tested), f"of {numbers.whole(tested)}"
     yield "significant in either direction, %", numbers.DASH if none else numbers.share_detail(tally.n_rejected, n), ""
     yield (

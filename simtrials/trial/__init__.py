@@ -1,6 +1,7 @@
 """What happens in one trial: who is screened, enrolled, allocated and measured."""
 
-from simtrials.trial.prepare import PreparedTrial, prepare
+from simtrials.trial.calibrate import prepare
+from simtrials.trial.prepare import PreparedTrial
 from simtrials.trial.simulate import Cohort, simulate
 from simtrials.trial.trial import EndpointCorrelation, Trial
 

@@ -6,6 +6,8 @@ from typing import Any
 from simtrials.core.errors import Problem, did_you_mean
 from simtrials.core.expressions import ExpressionError, parse
 from simtrials.trial.assays import Assay
+from simtrials.trial.departures import BaselineInflation, Departure, RaterNoise, Sites, Unblinding
+from simtrials.trial.departures.base import WithHazard
 from simtrials.trial.designs import Design
 from simtrials.trial.eligibility import EligibilityRule, Limits
 from simtrials.trial.endpoints import AdverseEvent, Endpoint, SymptomScale
@@ -38,6 +40,8 @@ def trial_problems(draft: Draft) -> Iterator[Problem]:
         yield from _sizes_fit(draft.parts["endpoints"])
     if draft.has("endpoints", "correlations"):
         yield from _correlated_endpoints_exist(draft, draft.parts["endpoints"], draft.parts["correlations"])
+    if draft.has("departures", "endpoints", "design"):
+        yield from _departures_fit(draft, draft.parts["departures"], draft.parts["endpoints"], draft.parts["design"])
     if draft.has("eligibility", "assays", "endpoints"):
         yield from _rules_are_plausible(draft.parts["eligibility"], draft.parts["assays"], draft.parts["endpoints"])
         yield from _screening_readings_exist(draft, draft.parts["eligibility"], draft.parts["endpoints"])
@@ -111,6 +115,35 @@ def _correlated_endpoints_exist(draft: Draft, endpoints: Mapping[str, Endpoint],
                     f"endpoints.{second}.screening",
                     f"of two correlated endpoints only the first declared may have one; declare {second!r} before {first!r}",
                 )
+
+
+def _departures_fit(draft: Draft, departures: Mapping[str, Departure], endpoints: Mapping[str, Endpoint], design: Design) -> Iterator[Problem]:
+    for name, departure in departures.items():
+        place = f"departures.{name}"
+        for endpoint in departure.endpoints:
+            if endpoint not in endpoints and not draft.lost("endpoints", endpoint):
+                yield Problem(place, f"no endpoint called {endpoint!r}{did_you_mean(endpoint, endpoints)}")
+        if isinstance(departure, WithHazard):
+            event = endpoints.get(departure.adverse_event or "")
+            if event is not None and not isinstance(event, AdverseEvent):
+                yield Problem(f"{place}.adverse_event", f"{departure.adverse_event!r} is no adverse event but an endpoint of kind {event.kind!r}")
+            try:
+                departure.rates(design.arms)
+            except ValueError as error:
+                yield Problem(f"{place}.rate", str(error))
+        if isinstance(departure, Unblinding):
+            yield from (
+                Problem(f"{place}.share", f"no arm called {arm!r}{did_you_mean(arm, design.arms)}")
+                for arm in departure.share
+                if arm not in design.arms
+            )
+        if isinstance(departure, BaselineInflation | RaterNoise):
+            rated = endpoints.get(departure.endpoint)
+            if rated is not None and not isinstance(rated, SymptomScale):
+                yield Problem(f"{place}.endpoint", f"needs a symptom scale, {departure.endpoint!r} is of kind {rated.kind!r}")
+    sites = [name for name, departure in departures.items() if isinstance(departure, Sites)]
+    if len(sites) > 1:
+        yield Problem(f"departures.{sites[1]}", f"a trial has one set of sites, declared as {sites[0]!r}")
 
 
 def _rules_are_plausible(rules: tuple[EligibilityRule, ...], assays: Mapping[str, Assay], endpoints: Mapping[str, Endpoint]) -> Iterator[Problem]:

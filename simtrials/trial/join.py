@@ -20,13 +20,15 @@ def joined(parts: list[SimulatedTrial]) -> SimulatedTrial:
         stratum=_joined([d.stratum for d in data]),
         columns={name: _joined_columns([d.columns[name] for d in data]) for name in data[0].columns},
         endpoints={name: _joined_measurements([d.endpoints[name] for d in data]) for name in data[0].endpoints},
+        events={name: _joined([d.events[name] for d in data]) for name in data[0].events},
     )
     hidden = parts[0].hidden
     for part in parts[1:]:
         assert isinstance(hidden, People)
         assert isinstance(part.hidden, People)
         hidden = appended(hidden, part.hidden)
-    return SimulatedTrial(whole, hidden, parts[-1].screening)
+    happened = {name: _joined([part.happened[name] for part in parts]) for name in parts[0].happened}
+    return SimulatedTrial(whole, hidden, parts[-1].screening, happened)
 
 
 def _joined(arrays: list[AnyArray]) -> AnyArray:

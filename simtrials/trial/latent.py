@@ -14,7 +14,7 @@ from simtrials.core.errors import Problem
 from simtrials.core.kernels import kernel
 from simtrials.core.matrices import cholesky, nearest_correlation
 from simtrials.core.rng import Streams, normals
-from simtrials.trial.endpoints import Endpoint, SymptomScale
+from simtrials.trial.endpoints import Endpoint, Latent, SymptomScale
 from simtrials.trial.trial import EndpointCorrelation
 
 
@@ -53,7 +53,7 @@ def _add_product(matrix: FloatArray, luck: FloatArray, out: FloatArray) -> None:
 
 
 def factor(
-    endpoints: Mapping[str, Endpoint], correlations: tuple[EndpointCorrelation, ...], ln_usual_variance: Mapping[str, float]
+    endpoints: Mapping[str, Endpoint], correlations: tuple[EndpointCorrelation, ...], ln_usual_variance: Mapping[str, float], icc: float = 0.0
 ) -> tuple[LatentFactor | None, list[Problem]]:
     """The factor of all endpoints, or the problems that stand in its way."""
     latents = {name: endpoint.latent() for name, endpoint in endpoints.items()}
@@ -69,7 +69,8 @@ def factor(
     problems = [problem for i, pair in enumerate(correlations) for problem in _cross(pair, i, endpoints, covariance, spans)]
     if problems:
         return None, problems
-    rest = covariance - sum(variance * np.outer(loading[name], loading[name]) for name, variance in ln_usual_variance.items())
+    site = np.concatenate([_site_loading(endpoints[name], latent, icc) for name, latent in latents.items()])
+    rest = covariance - np.outer(site, site) - sum(v * np.outer(loading[name], loading[name]) for name, v in ln_usual_variance.items())
     problems = _not_a_covariance(covariance, rest, latents, spans)
     if problems:
         return None, problems
@@ -79,6 +80,13 @@ def factor(
         for name, span in spans.items()
     }
     return LatentFactor({name: len(latent.weeks) for name, latent in latents.items()}, parts), []
+
+
+def _site_loading(endpoint: Endpoint, latent: Latent, icc: float) -> FloatArray:
+    """(M,) what a site one SD above the mean adds to each reading: the share of the variance of scores after baseline that lies between sites."""
+    sign = -1.0 if endpoint.improves == "down" else 1.0
+    after = np.array([week > 0 for week in latent.weeks]) & isinstance(endpoint, SymptomScale)
+    return np.where(after, sign * np.sqrt(icc * np.diag(latent.covariance)), 0.0)
 
 
 def _prognostic_marker(endpoint: Endpoint, markers: Mapping[str, float]) -> str | None:
@@ -139,5 +147,9 @@ def _not_a_covariance(whole: FloatArray, rest: FloatArray, latents: Mapping[str,
         return [Problem("correlations", sentence)]
     sd = np.sqrt(np.diag(whole))
     if np.linalg.eigvalsh(rest / np.outer(sd, sd))[0] < -1e-10:
-        return [Problem("endpoints", "a prognostic slope explains more variation than the declared SDs and correlations leave; use a smaller slope")]
+        return [
+            Problem(
+                "endpoints", "prognosis and sites explain more variation than the declared SDs and correlations leave; use a smaller slope or icc"
+            )
+        ]
     return []

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -9,14 +10,16 @@ from simtrials.core.arrays import AnyArray, BoolArray, FloatArray
 from simtrials.core.data import Table
 from simtrials.core.errors import DeclarationError, Problem, did_you_mean
 from simtrials.core.expressions import Category, Column, ExpressionError, parse
-from simtrials.core.rng import BLOCK_SIZE, Purpose, Streams
+from simtrials.core.rng import BLOCK_SIZE, Purpose, Streams, uniforms
 from simtrials.trial.assays import Assay
 from simtrials.trial.assays.base import Laboratory
+from simtrials.trial.departures import BaselineInflation, Ready, Sites
 from simtrials.trial.effects import Effect
 from simtrials.trial.eligibility import EligibilityRule, Limits
 from simtrials.trial.eligibility.base import judged
 from simtrials.trial.endpoints import Course, Endpoint
 from simtrials.trial.endpoints.base import Profile
+from simtrials.trial.following import Plan
 from simtrials.trial.latent import LatentFactor, factor
 from simtrials.trial.people import Luck, People, Provider
 from simtrials.trial.populations.base import Candidates, providers_of
@@ -44,6 +47,7 @@ class PreparedTrial:
     """A trial ready to be simulated: plain arrays and closures, nothing left to decide."""
 
     trial: Trial
+    seed: int
     candidates: Candidates | None
     laboratories: Mapping[str, Laboratory]
     courses: Mapping[str, Course]
@@ -52,6 +56,7 @@ class PreparedTrial:
     providers: Mapping[str, Provider]
     levels: Mapping[str, tuple[str, ...] | None]
     strata: tuple[tuple[str, int], ...]
+    departures: tuple[Ready, ...]
     columns: tuple[str, ...]
     pass_rate: float
     notes: tuple[str, ...]
@@ -67,7 +72,21 @@ class PreparedTrial:
             luck |= course.draw_screening(streams, n_replicates, n_candidates)
         for rule in self.trial.eligibility:
             luck |= rule.draw(streams, n_replicates, n_candidates)
+        for name, departure in self.trial.departures.items():
+            if isinstance(departure, BaselineInflation):
+                luck[f"departures.{name}"] = uniforms(streams[f"departures.{name}"], (n_replicates, n_candidates))
         return People(luck, self.providers)
+
+    @property
+    def plan(self) -> Plan:
+        """How patients are followed."""
+        weeks = sorted({week for endpoint in self.trial.endpoints.values() for week in endpoint.visits})
+        return Plan(self.trial.endpoints, self.courses, self.departures, tuple(weeks))
+
+    @property
+    def sites(self) -> tuple[str, Sites] | None:
+        """Name and declaration of the sites, if there are any."""
+        return _sites(self.trial)
 
 
 def used_names(trial: Trial, extra: Iterable[str]) -> frozenset[str]:
@@ -78,8 +97,8 @@ def used_names(trial: Trial, extra: Iterable[str]) -> frozenset[str]:
     return frozenset(names | {assay.column for assay in trial.assays.values()})
 
 
-def prepare(trial: Trial, tables: Mapping[str, Table], seed: int, expressions: Iterable[str] = (), everything: bool = False) -> PreparedTrial:
-    """Make a trial ready; `expressions` are those of the analyses, so that the columns they need are kept.
+def build(trial: Trial, tables: Mapping[str, Table], seed: int, expressions: Iterable[str] = (), everything: bool = False) -> PreparedTrial:
+    """Make a trial ready but for its departures; `expressions` are those of the analyses, so that the columns they need are kept.
 
     Raises
     ------
@@ -96,13 +115,19 @@ def prepare(trial: Trial, tables: Mapping[str, Table], seed: int, expressions: I
     profile = Profile(trial.design.arms, {}, {}, _admitted(trial.eligibility))
     # screening readings of endpoints depend only on the rules, so they can be made before the enrolled are known
     first_courses = {name: endpoint.prepare(name, _blank(profile, trial)) for name, endpoint in trial.endpoints.items()}
-    providers |= {f"{name}.screening": course.screening for name, course in first_courses.items() if _reads_at_screening(trial.endpoints[name])}
+    read = [name for name, endpoint in trial.endpoints.items() if _reads_at_screening(endpoint)]
+    providers |= {f"{name}.screening": _reading(trial, name, first_courses[name]) for name in read}
     providers |= {judged(name): _judge(name, laboratories) for name in _rule_variables(trial.eligibility)}
-    levels |= {f"{name}.screening": None for name in first_courses if _reads_at_screening(trial.endpoints[name])}
-    draft = PreparedTrial(trial, candidates, laboratories, first_courses, {}, LatentFactor({}, {}), providers, levels, (), names, 1.0, ())
+    levels |= {f"{name}.screening": None for name in read}
+    sites = _sites(trial)
+    if sites is not None:
+        names_of_sites = tuple(f"site {number + 1}" for number in range(sites[1].number))
+        levels["site"] = names_of_sites
+        providers["site"] = partial(_site, names_of_sites)
+    draft = PreparedTrial(trial, seed, candidates, laboratories, first_courses, {}, LatentFactor({}, {}), providers, levels, (), (), names, 1.0, ())
     enrolled, pass_rate = _enrolled_sample(draft, streams)
     profile = _profile(profile, laboratories, enrolled)
-    latent, problems = factor(trial.endpoints, trial.correlations, profile.ln_usual_variance)
+    latent, problems = factor(trial.endpoints, trial.correlations, profile.ln_usual_variance, sites[1].icc if sites else 0.0)
     sized, more = _sized_effects(trial, laboratories, enrolled, streams)
     strata, worse = _strata(trial, levels, draft, streams)
     if latent is None or problems or more or worse:
@@ -110,7 +135,7 @@ def prepare(trial: Trial, tables: Mapping[str, Table], seed: int, expressions: I
     courses = {name: endpoint.prepare(name, profile) for name, endpoint in trial.endpoints.items()}
     columns = tuple(levels) if everything else names
     notes = candidates.notes if candidates is not None else ()
-    return PreparedTrial(trial, candidates, laboratories, courses, sized, latent, providers, levels, strata, columns, pass_rate, notes)
+    return PreparedTrial(trial, seed, candidates, laboratories, courses, sized, latent, providers, levels, strata, (), columns, pass_rate, notes)
 
 
 def _laboratories(assays: Mapping[str, Assay], candidates: Candidates | None, streams: Streams) -> dict[str, Laboratory]:
@@ -143,7 +168,7 @@ def _rule_variables(rules: Iterable[EligibilityRule]) -> set[str]:
 
 def _check_names(trial: Trial, levels: Mapping[str, tuple[str, ...] | None], texts: tuple[str, ...]) -> tuple[str, ...]:
     """The columns that strata and analyses use; rules that look at something unknown, or at a category as a number, are problems."""
-    known = {*levels, *(f"{name}.screening" for name, endpoint in trial.endpoints.items() if _reads_at_screening(endpoint))}
+    known = [*levels, *(f"{name}.screening" for name, endpoint in trial.endpoints.items() if _reads_at_screening(endpoint))]
     problems = []
     for i, rule in enumerate(trial.eligibility):
         if not isinstance(rule, Limits):
@@ -161,10 +186,11 @@ def _check_names(trial: Trial, levels: Mapping[str, tuple[str, ...] | None], tex
             problems += [
                 Problem(f"{place}.one_of", f"no level {level!r}{did_you_mean(level, category)}") for level in rule.one_of if level not in category
             ]
+    known += ["site"] if any(isinstance(departure, Sites) for departure in trial.departures.values()) else []
     for i, text in enumerate(trial.strata_expressions):
         problems += [
             Problem(f"design.allocation.strata[{i}]", f"nothing called {name!r} is known{did_you_mean(name, known)}")
-            for name in parse(text).names - known
+            for name in sorted(parse(text).names - set(known))
         ]
     if problems:
         raise DeclarationError(problems)
@@ -178,6 +204,31 @@ def _providers(trial: Trial, candidates: Candidates | None, laboratories: Mappin
         providers[name] = laboratory.reported
         providers[f"usual:{name}"] = laboratory.usual
     return providers
+
+
+def _sites(trial: Trial) -> tuple[str, Sites] | None:
+    return next(((name, departure) for name, departure in trial.departures.items() if isinstance(departure, Sites)), None)
+
+
+def _site(levels: tuple[str, ...], people: People) -> Category:
+    """The site is drawn after enrolment and put into the patients' luck."""
+    return Category(people.luck["site"], levels)
+
+
+def _reading(trial: Trial, name: str, course: Course) -> Provider:
+    """The screening reading as it is recorded, raised by raters who want to enrol where that is declared."""
+    inflations = [(f"departures.{key}", d) for key, d in trial.departures.items() if isinstance(d, BaselineInflation) and d.endpoint == name]
+    scale = trial.endpoints[name].symptom_scale
+
+    def read(people: People) -> FloatArray:
+        reading = course.screening(people)
+        for path, inflation in inflations:
+            assert scale is not None
+            worse = 1.0 if scale.improves == "down" else -1.0
+            reading = inflation.inflated(reading, people.luck[path], worse, scale.minimum, scale.maximum)
+        return reading
+
+    return read
 
 
 def _judge(name: str, laboratories: Mapping[str, Laboratory]) -> Provider:
@@ -282,6 +333,8 @@ def _strata(
 ) -> tuple[tuple[tuple[str, int], ...], list[Problem]]:
     """Each stratum expression with its number of levels."""
     few = draft.draw(streams, 1, 64) if trial.strata_expressions else None
+    if few is not None:
+        few.luck["site"] = np.zeros((1, 64), dtype=np.int16)
     strata, problems = [], []
     for i, text in enumerate(trial.strata_expressions):
         assert few is not None

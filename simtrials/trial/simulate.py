@@ -1,16 +1,19 @@
-"""A whole trial on one screen: screen, enrol, allocate, measure.
+"""A whole trial on one screen: screen, enrol, allocate, follow.
 
 A `Cohort` is a block of trials under way. Enrolling 100 patients and then 100 more equals enrolling 200 to the bit, because every stream
 goes on where it stopped.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 
-from simtrials.core.arrays import ArmArray, FloatArray, patient_major
+from simtrials.core.arrays import AnyArray, ArmArray, FloatArray, patient_major, replicate_major
 from simtrials.core.data import SimulatedTrial, TrialData
 from simtrials.core.kernels import kernel
 from simtrials.core.rng import BLOCK_SIZE, Streams
 from simtrials.trial.endpoints.base import Benefit
+from simtrials.trial.following import Admitted, follow
 from simtrials.trial.join import joined
 from simtrials.trial.people import People
 from simtrials.trial.prepare import PreparedTrial, SizedEffect, marker_of, stratum_codes
@@ -18,10 +21,19 @@ from simtrials.trial.screener import Screener
 
 
 def simulate(
-    trial: PreparedTrial, streams: Streams, n_replicates: int = BLOCK_SIZE, n_patients: int | None = None, force_arm: int | None = None
+    trial: PreparedTrial,
+    streams: Streams,
+    n_replicates: int = BLOCK_SIZE,
+    n_patients: int | None = None,
+    force_arm: int | None = None,
+    without: Collection[str] = (),
+    complete: bool = False,
 ) -> SimulatedTrial:
-    """A block of trials with all their patients; `force_arm` sends everybody to one arm, with the same luck."""
-    cohort = Cohort(trial, streams, n_replicates, force_arm)
+    """A block of trials with all their patients, all with the same luck whatever is asked for.
+
+    `force_arm` sends everybody to one arm; `without` names departures that do not happen; with `complete` everything is observed.
+    """
+    cohort = Cohort(trial, streams, n_replicates, force_arm, without, complete)
     cohort.enrol(n_patients or trial.trial.design.n_patients)
     return cohort.result()
 
@@ -29,18 +41,43 @@ def simulate(
 class Cohort:
     """A block of trials to which patients can be added."""
 
-    def __init__(self, trial: PreparedTrial, streams: Streams, n_replicates: int, force_arm: int | None = None) -> None:
-        self.trial, self.streams, self.n_replicates, self.force_arm = trial, streams, n_replicates, force_arm
+    def __init__(
+        self,
+        trial: PreparedTrial,
+        streams: Streams,
+        n_replicates: int,
+        force_arm: int | None = None,
+        without: Collection[str] = (),
+        complete: bool = False,
+    ) -> None:
+        self.trial, self.streams, self.n_replicates = trial, streams, n_replicates
+        self.force_arm, self.without, self.complete = force_arm, without, complete
         self.screener = Screener(trial, streams, n_replicates)
         n_strata = int(np.prod([size for _, size in trial.strata])) if trial.strata else 1
         self.allocation = trial.trial.design.allocation.start(trial.trial.design.ratio, n_replicates, n_strata)
+        self.sites = trial.sites[1].start(f"departures.{trial.sites[0]}", streams, n_replicates) if trial.sites else None
         self.n_patients = 0
         self._parts: list[SimulatedTrial] = []
 
     def enrol(self, n_more: int) -> None:
-        """Screen until `n_more` patients are enrolled in every replicate, allocate and measure them."""
+        """Screen until `n_more` patients are enrolled in every replicate, allocate them, and follow them to the end."""
+        admitted, stratum = self.admit(n_more)
+        followed = follow(self.trial.plan, admitted, self.streams, self.without, self.complete)
+        people, arms = admitted.people, self.trial.trial.design.arms
+        columns = {name: people[name] for name in self.trial.columns}
+        data = TrialData(arms, replicate_major(admitted.arm), stratum, columns, followed.measured, followed.seen)
+        self._parts.append(SimulatedTrial(data, people, self.screener.funnel(self.n_patients), followed.happened))
+
+    def admit(self, n_more: int) -> tuple[Admitted, AnyArray]:
+        """The next patients, screened and allocated, with their stratum (R, P); what becomes of them is not worked out yet."""
         people = self.screener.enrol(self.n_patients, n_more)
         shape = (self.n_replicates, n_more)
+        self.n_patients += n_more
+        site = None
+        if self.sites is not None and self.trial.sites is not None:
+            name, declared = self.trial.sites
+            site = declared.assign(f"departures.{name}", self.sites, self.streams, n_more)
+            people.luck["site"] = site
         stratum = stratum_codes(self.trial.strata, people) if self.trial.strata else np.broadcast_to(np.int16(0), shape)
         arm = self.allocation.assign(self.streams, stratum)
         if self.force_arm is not None:
@@ -50,15 +87,9 @@ class Cohort:
             informed = course.baseline_luck(people, luck[name][:, 0].T)
             if informed is not None:
                 luck[name][:, 0] = informed.T
-        measured = {}
-        for name, course in self.trial.courses.items():
-            benefit = self._benefit(self.trial.effects[name], arm, people)
-            deviation = self.trial.factor.deviations(name, luck)
-            value = course.values(deviation, patient_major(arm), benefit, people, slice(None))
-            measured[name] = course.packed(value, course.baseline(deviation), None, people)
-        data = TrialData(self.trial.trial.design.arms, arm, stratum, {name: people[name] for name in self.trial.columns}, measured)
-        self.n_patients += n_more
-        self._parts.append(SimulatedTrial(data, people, self.screener.funnel(self.n_patients)))
+        deviations = {name: self.trial.factor.deviations(name, luck) for name in self.trial.courses}
+        benefits = {name: self._benefit(self.trial.effects[name], arm, people) for name in self.trial.courses}
+        return Admitted(people, self.trial.trial.design.arms, patient_major(arm), deviations, benefits, site, self.sites), stratum
 
     def _benefit(self, effects: tuple[SizedEffect, ...], arm: ArmArray, people: People) -> Benefit:
         """What the drug does to each patient in the patient's arm; luck is drawn whether or not the patient gets the drug."""

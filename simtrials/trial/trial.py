@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from simtrials.core.check import Component, Correlation, Many, fault
 from simtrials.trial.assays import ASSAYS, Assay
+from simtrials.trial.departures import DEPARTURES, Departure
 from simtrials.trial.designs import DESIGNS, Design
 from simtrials.trial.eligibility import RULES, EligibilityRule
 from simtrials.trial.endpoints import ENDPOINTS, Endpoint
@@ -35,6 +36,9 @@ class Trial(Component):
     eligibility: Many[Annotated[EligibilityRule, RULES]] = Field(default=(), description="rules in the order in which they are applied")
     design: Annotated[Design, DESIGNS] = Field(description="arms, sample size, allocation")
     endpoints: dict[str, Annotated[Endpoint, ENDPOINTS]] = Field(min_length=1, description="what is measured, by name")
+    departures: dict[str, Annotated[Departure, DEPARTURES]] = Field(
+        default_factory=dict, description="how patients and ratings depart from the plan, by name; events happen in this order"
+    )
     correlations: Many[EndpointCorrelation] = Field(default=(), description="endpoints that go together in a patient")
 
     @property

@@ -50,7 +50,8 @@ def with_counts(found, counts, **record):
     for cell, analyses in counts.items():
         for name, values in analyses.items():
             kept = {field.name: getattr(tallies[cell][name], field.name) for field in fields(Tally)}
-            tallies[cell][name] = Tally(**kept | values)
+            finite = {"n_finite": values["n_estimable"]} if "n_estimable" in values else {}
+            tallies[cell][name] = Tally(**kept | finite | values)
     return replace(found, _tallies=tallies, record={**found.record, **record})
 
 

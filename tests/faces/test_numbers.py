@@ -34,7 +34,7 @@ def test_halves_are_rounded_away_from_zero_as_readers_do():
 
 
 def test_a_number_that_does_not_exist_is_a_dash():
-    assert numbers.fixed(np.nan, 1) == numbers.with_interval(np.nan, np.nan, 1) == numbers.with_mcse(np.nan, np.nan, 1) == "—"
+    assert numbers.fixed(np.nan, 1) == numbers.with_mcse(np.nan, np.nan, 1) == "—"
     assert numbers.share(0, 0) == numbers.share_detail(0, 0) == "—"
 
 
@@ -44,13 +44,11 @@ def test_an_infinite_number_is_called_so():
 
 
 def test_faces_show_half_of_the_95_percent_interval():
-    assert numbers.with_interval(84.21, 0.3646, 1) == "84.2 ± 0.7"
     assert numbers.share(8421, 10_000) == "84.2 ± 0.7"
     assert numbers.share(732 * 78 // 100, 732) == "78 ± 3"
 
 
 def test_an_interval_is_never_zero_by_rounding():
-    assert numbers.with_interval(84.21, 0.01, 1) == "84.2 ± 0.1"
     assert numbers.share(84_210_000, 100_000_000) == "84.2 ± 0.1"
 
 
@@ -89,8 +87,16 @@ def test_the_bound_of_none_and_all_covers_the_interval(of):
 
 @pytest.mark.parametrize(("count", "of"), [(1, 10_000), (9_999, 10_000), (1, 1_000_000), (999_999, 1_000_000), (255, 256)])
 def test_a_share_is_never_0_or_100_by_rounding(count, of):
-    value = numbers.share(count, of).partition(" ")[0]
+    value = numbers.share_detail(count, of).partition(" ")[0]
     assert 0 < float(value) < 100
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "printed"),
+    [(1, 256, "1 of 256 (below 2.2)"), (1, 10_000, "1 of 10,000 (below 0.06)"), (254, 256, "254 of 256 (above 97.1)"), (12, 256, "5 ± 3")],
+)
+def test_an_interval_does_not_reach_beyond_0_or_100(count, of, printed):
+    assert numbers.share(count, of) == printed
 
 
 def test_a_share_with_its_sign():

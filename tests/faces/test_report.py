@@ -9,7 +9,8 @@ import pytest
 from faces import runs
 
 from simtrials.engine.result import load
-from simtrials.report.html import write_report
+from simtrials.report import look
+from simtrials.report.html import again, write_report
 
 EVERY_RUN = ("questions", "crowded", "plain", "three_arms", "failing")
 SECTIONS = ("patients", "analyses", "level", "failures", "study", "scenario", "provenance")
@@ -36,7 +37,9 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def reports(request):
-    return {name: write_report(request.getfixturevalue(name)).read_text(encoding="utf-8") for name in EVERY_RUN}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(look, "PNG_DPI", 40)  # most of the time goes into large images
+        return {name: write_report(request.getfixturevalue(name)).read_text(encoding="utf-8") for name in EVERY_RUN}
 
 
 @pytest.mark.parametrize("name", EVERY_RUN)
@@ -114,7 +117,8 @@ def test_failures_are_listed_by_reason_and_said_when_there_are_none(reports):
 
 
 def test_failures_stand_out_in_bold(reports):
-    assert re.search(r"<li><strong>[^<]*could not be estimated", reports["failing"])
+    assert re.search(r"<li><strong>[^<]*could not be estimated and count as no benefit shown", reports["failing"])
+    assert re.search(r"<li><strong>[^<]*no result, none of 256 trials", reports["failing"])
     assert not re.search(r"<li><strong>", reports["plain"])
 
 
@@ -146,10 +150,8 @@ def test_names_cannot_break_the_page(folder):
 
 def test_a_run_from_python_says_how_to_make_it_again(questions):
     silent = replace(questions, record={**questions.record, "command": ""})
-    text = write_report(replace(silent, folder=questions.folder)).read_text(encoding="utf-8")
-    assert "simtrials run questions.toml --replicates 256" in text
-    assert "saved as questions.toml" in text
-    write_report(questions)
+    assert again(silent) == ("simtrials run questions.toml --replicates 256", "with the scenario at the end of this page saved as questions.toml")
+    assert again(questions)[0] == "simtrials run small.toml"
 
 
 def test_seed_versions_checksums_and_the_stop_are_told(questions, reports):

@@ -22,6 +22,11 @@ def counted(found, powers=POWERS, levels=LEVELS):
     return runs.with_counts(runs.repeated(found, 10_000), counts, seconds=4.4, workers=2)
 
 
+def words(found):
+    """What is to be minded, without emphasis."""
+    return [point.words for point in minded(found, power_rows(found))]
+
+
 def test_power_names_the_assumed_effect_and_counts_of_100(questions):
     assert sentences.answer(counted(questions))[0] == (
         "If the drug works as assumed (3.9 MADRS points at week 8), a trial of 40 patients shows a benefit in severity in 84 of 100 trials, "
@@ -117,7 +122,7 @@ def test_failures_are_told_with_their_reason_and_the_power_of_the_others(questio
 
 
 def test_an_infinite_estimate_with_a_valid_test_is_no_failure_to_test(questions):
-    counts = {"n": 10_000, "n_estimable": 9_990, "n_benefit": 6_000, "failures": {}}
+    counts = {"n": 10_000, "n_estimable": 10_000, "n_finite": 9_990, "n_benefit": 6_000, "failures": {}}
     rows = power_rows(runs.with_counts(counted(questions), {"scenario": {"response": counts}}))
     assert list(failure_sentences(rows)) == ["response, risk difference, score test: 10 of 10,000 estimates are infinite; their tests count."]
 
@@ -164,7 +169,7 @@ def test_the_effect_is_told_in_points_and_as_an_smd(questions):
 
 
 def test_failures_are_minded_also_when_there_are_none(questions):
-    lines = minded(counted(questions), power_rows(counted(questions)))
+    lines = words(counted(questions))
     assert lines[0] == "Failed: 0 of 40,000 estimates."
     assert "Widest Monte Carlo interval of a power: ± 1.0 percentage points (response, risk difference, score test)." in lines
     assert "Sensitivity to the assumptions: not examined." in lines
@@ -174,9 +179,7 @@ def test_failures_are_minded_also_when_there_are_none(questions):
 
 def test_a_level_above_nominal_is_minded(questions):
     high = counted(questions, levels=LEVELS)
-    assert not any(line.startswith("Significant more often") for line in minded(high, power_rows(high)))
+    assert not any(line.startswith("Significant more often") for line in words(high))
     for n_rejected, told in ((560, False), (700, True)):
         found = runs.with_counts(high, {"null": {"severity": {"n_rejected": n_rejected}}})
-        assert (
-            any("Significant more often than nominal without effect: severity, ANCOVA" in line for line in minded(found, power_rows(found))) == told
-        )
+        assert any("Significant more often than nominal without effect: severity, ANCOVA" in line for line in words(found)) == told

@@ -40,7 +40,7 @@ def test_the_block_of_a_run_to_the_letter(questions):
     assert tail[0].endswith(" of 100 trials: severity shown, remission not.")
     assert tail[1].startswith("  screened per enrolled ")
     assert tail[1].endswith("   4.4 s, 2 workers")
-    assert tail[2] == f"  next    simtrials report {questions.folder}"
+    assert tail[-1].startswith("  next    simtrials ")
 
 
 def test_no_line_is_longer_than_80_columns(questions, crowded, plain, three_arms, failing):

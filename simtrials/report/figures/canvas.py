@@ -203,8 +203,9 @@ def finished(page: Sheet) -> Figure:
 def image(figure: Figure, form: str) -> bytes:
     """The bytes of an SVG or PNG file, the same each time."""
     stream = io.BytesIO()
+    of_form: dict[str, Any] = {"svg": {"metadata": {"Date": None}}, "png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}}}
     with styled():
-        figure.savefig(stream, format=form, dpi=look.PNG_DPI, metadata={"Date": None} if form == "svg" else {"Software": None})
+        figure.savefig(stream, format=form, dpi=look.PNG_DPI, **of_form.get(form, {}))
     return stream.getvalue()
 
 

@@ -17,8 +17,6 @@ from simtrials.report.names import scales_of, spoken
 BODY_MM, AXIS_MM, LEFT_MM, TOP_MM = 64.0, 11.0, 11.0, 5.0
 COURSE_MM, PATIENTS_MM, NAMES_MM = 78.0, 52.0, 20.0
 MOST_BINS = 64
-PALE = (look.SCREENED_OUT, look.PALE_ACCENT, "#F0CDB4", look.BAND)
-"""Patients who are not in remission, by arm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ class Course:
     def _means(self, axes: Axes) -> None:
         for i, arm in enumerate(self.arms):
             color, marker, face = _marks(i)
-            axes.fill_between(self.weeks, arm.low, arm.high, color=PALE[i % 4], alpha=0.55, lw=0, zorder=1)
+            axes.fill_between(self.weeks, arm.low, arm.high, color=look.ARM_FILLS[i % 4], alpha=0.55, lw=0, zorder=1)
             axes.plot(self.weeks, arm.mean, color=color, marker=marker, mfc=face, mec=color, lw=look.DATA_PT, zorder=3 + i, clip_on=False)
         low, high = min(float(arm.low.min()) for arm in self.arms), max(float(arm.high.max()) for arm in self.arms)
         pad = 0.06 * (high - low)
@@ -108,7 +106,7 @@ class Course:
         starts = [0.0, 0.0] if back_to_back else [1.12 * widest * i for i in range(len(self.arms))]
         for i, (values, start) in enumerate(zip(shares, starts, strict=True)):
             outline = start + (-values if back_to_back and i == 0 else values)
-            axes.stairs(outline, edges, baseline=start, orientation="horizontal", fill=True, color=PALE[i % 4], lw=0)
+            axes.stairs(outline, edges, baseline=start, orientation="horizontal", fill=True, color=look.ARM_FILLS[i % 4], lw=0)
             remit = self._remission(edges)
             if remit is not None:
                 first, last = remit

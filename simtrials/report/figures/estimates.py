@@ -15,7 +15,7 @@ from simtrials.engine.result import Run
 from simtrials.report import look, numbers
 from simtrials.report.figures.canvas import Sheet, apart, finished, number_axis, round_steps, sheet, text_width
 from simtrials.report.names import Unit, labels_of, outcome_of, question_of, unit_of
-from simtrials.report.sentences import exaggeration_sentence, overstated
+from simtrials.report.sentences import exaggeration_sentence, overstated, sentence_case
 
 BODY_MM, AXIS_MM, HEAD_MM, SIDE_MM = 50.0, 9.5, 9.0, 4.0
 REACH, BINS_PER_SE = 6, 4
@@ -194,7 +194,7 @@ def _seen(run: Run, name: str, label: str, histogram: Histogram | None) -> Estim
     return Estimates(
         title=f"{question}, {label}",
         unit=unit_of(run.scenario, name),
-        histogram=histogram if tally.n_estimable else None,
+        histogram=histogram if tally.n_finite else None,
         truth=Measure("truth", truth.value, truth.std_error, tally.n) if np.isfinite(truth.value) else None,
         mean=measures["mean_estimate"],
         significant=exaggeration.value * abs(total) * np.sign(total) if n_significant else float("nan"),
@@ -209,7 +209,7 @@ def _sentence(run: Run, name: str, measures: Mapping[str, Measure]) -> str:
     """Bias, as far as it is clear of its Monte Carlo error, and exaggeration."""
     unit, bias = unit_of(run.scenario, name), measures.get("bias")
     if bias is None or np.isnan(bias.value):
-        return measures["mean_estimate"].note or "The truth is not known."
+        return f"{sentence_case(measures['mean_estimate'].note or 'the truth is not known')}."
     value = f"{numbers.with_mcse(unit.factor * bias.value, unit.factor * bias.mcse, unit.digits + 1)} {unit.name}"
     said = f"Bias {value}." if abs(bias.value) > 3 * bias.mcse else f"No bias beyond Monte Carlo error: {value}."
     return f"{said} {exaggeration_sentence(measures['exaggeration'], overstated(run, name))}".strip()

@@ -15,6 +15,7 @@ from simtrials.report.rows import PowerRow, power_rows, reasons_in_words
 from simtrials.report.sentences import answer
 
 ROW_MM, GROUP_MM, HEAD_MM, AXIS_MM, GAP_MM = 5.0, 1.4, 4.6, 9.0, 3.0
+CLEAR = {"facecolor": look.WHITE, "edgecolor": "none", "pad": 1.5}
 QUESTION_MM, LABEL_MM, SHORTEST_AXIS_MM = 34.0, 50.0, 44.0
 
 
@@ -147,7 +148,7 @@ def _words(page: Sheet, row: PowerRow, columns: Columns, middle: float, first: b
     page.text(look.WIDE_MM - 0.5, middle, numbers.whole(row.count.failed), ha="right", weight="bold" if row.count.failed else "normal")
     if row.count.none_estimable:
         lines = wrapped(f"no result: {reasons_in_words(row.count)}", columns.axis_width - 4, look.NOTE_PT, most=1)
-        page.text(columns.axis_left + columns.axis_width / 2, middle, lines[0], look.NOTE_PT, ha="center", color=look.SECONDARY)
+        page.text(columns.axis_left + columns.axis_width / 2, middle, lines[0], look.NOTE_PT, ha="center", color=look.SECONDARY, bbox=CLEAR)
 
 
 def _marks(axes: Axes, row: PowerRow, middle: float) -> None:

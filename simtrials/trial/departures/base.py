@@ -1,0 +1,158 @@
+"""What every departure offers: luck, and one or more of the things that it can do to a patient under way."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from simtrials.core.arrays import ArmArray, FloatArray
+from simtrials.core.check import Component, Finite, Probability
+from simtrials.core.kernels import kernel
+from simtrials.core.registry import Registry
+from simtrials.core.rng import Streams, uniforms
+
+
+@dataclass(slots=True)
+class Following:
+    """A block of patients under way, (P, R) arrays: arm, events so far (week, infinite where it has not happened), and for each endpoint
+    that drives something the last observed change in the direction of worse (points)."""
+
+    weeks: tuple[float, ...]
+    arm: ArmArray
+    worse: dict[str, FloatArray] = field(default_factory=dict)
+    adverse: dict[str, FloatArray] = field(default_factory=dict)
+    events: dict[str, FloatArray] = field(default_factory=dict)
+
+    def interval(self, i: int) -> tuple[float, float]:
+        """Start and length, in weeks, of the interval that ends at the i-th visit week."""
+        start = 0.0 if i == 0 else self.weeks[i - 1]
+        return start, self.weeks[i] - start
+
+
+class Departure(Component):
+    """Declares one way of departing from the plan."""
+
+    kind: str
+
+    def luck(self, path: str, streams: Streams, n_replicates: int, n_patients: int, n_weeks: int) -> FloatArray:
+        """(P, I, R) one uniform number per patient and interval between visits."""
+        return uniforms(streams[path], (n_replicates, n_patients, n_weeks)).transpose(1, 2, 0)
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Endpoints that it names."""
+        return ()
+
+
+DEPARTURES = Registry("departures", "departure", Departure)
+
+
+class WithHazard(Departure):
+    """A departure whose chance in each interval is logistic in the arm, the last change seen, and an adverse event."""
+
+    rate: Probability | dict[str, Probability] = Field(description="share of patients to whom it happens by the end: one number, or one per arm")
+    ratio: float | None = Field(default=None, gt=0, description="rate in every active arm over the rate given for control")
+    driver: str | None = Field(default=None, description="endpoint whose change counts; default: the first symptom scale")
+    log_odds_per_point: Finite = Field(default=0.0, description="log odds of the event in an interval per point of change in the direction of worse")
+    adverse_event: str | None = Field(default=None, description="adverse event endpoint that makes it more likely")
+    adverse_event_log_odds: Finite = Field(default=0.0, description="log odds of the event in an interval for patients with that adverse event")
+    timing: Literal["per_visit", "per_week"] = Field(
+        default="per_visit", description="whether the odds are the same in every interval or in every week"
+    )
+
+    def rates(self, arms: tuple[str, ...]) -> FloatArray:
+        """(A,) the share aimed at in each arm.
+
+        Raises
+        ------
+        ValueError
+            When an arm is left out or not known, or a ratio leads beyond 1.
+        """
+        if isinstance(self.rate, dict):
+            missing = [arm for arm in arms if arm not in self.rate]
+            unknown = [arm for arm in self.rate if arm not in arms]
+            if missing or unknown or self.ratio is not None:
+                what = (
+                    f"names no arm of the trial: {unknown[0]!r}" if unknown else f"says nothing about {missing[0]!r}" if missing else "needs no ratio"
+                )
+                raise ValueError(f"rate {what}; the arms are {', '.join(arms)}")
+            return np.array([self.rate[arm] for arm in arms])
+        found = np.array([self.rate, *[self.rate * (self.ratio or 1.0)] * (len(arms) - 1)])
+        if found.max() > 1:
+            raise ValueError(f"ratio leads to a rate of {found.max():.3g} in the active arms, above 1")
+        return found
+
+    @property
+    def depends_on_outcome(self) -> bool:
+        """Whether the chance depends on what happened to the patient before."""
+        return self.log_odds_per_point != 0.0 or self.adverse_event_log_odds != 0.0
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.driver, self.adverse_event) if name)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A departure with its name, the endpoint that drives it, and the log odds per interval (or week) in each arm, (A,)."""
+
+    name: str
+    declared: Departure
+    driver: str | None
+    intercept: FloatArray
+
+    @property
+    def path(self) -> str:
+        """Name of its stream."""
+        return f"departures.{self.name}"
+
+
+def without_dependence(rates: FloatArray, weeks: tuple[float, ...], timing: str) -> FloatArray:
+    """(A,) log odds per interval (or per week) that lead to these rates by the last week, when nothing else matters."""
+    steps = len(weeks) if timing == "per_visit" else weeks[-1]
+    with np.errstate(divide="ignore"):
+        hazard = -np.expm1(np.log1p(-rates) / steps)
+        return np.asarray(np.log(hazard) - np.log1p(-hazard))
+
+
+def occur(state: Following, i: int, ready: Ready, luck: FloatArray, event: FloatArray, worse: FloatArray | None) -> None:
+    """Let the event happen, or not, in the i-th interval; `event` (P, R) receives the week, spread over the interval by the same luck."""
+    declared = ready.declared
+    assert isinstance(declared, WithHazard)
+    nothing = np.zeros((0, 0))
+    start, length = state.interval(i)
+    exponent = length if declared.timing == "per_week" else 1.0
+    moved = nothing if worse is None or declared.log_odds_per_point == 0.0 else worse
+    ill = state.adverse.get(declared.adverse_event or "", nothing)
+    _occur(luck, state.arm, ready.intercept, moved, declared.log_odds_per_point, ill, declared.adverse_event_log_odds, start, length, exponent, event)
+
+
+@kernel
+def _occur(
+    luck: FloatArray,
+    arm: ArmArray,
+    intercept: FloatArray,
+    worse: FloatArray,
+    per_point: float,
+    ill: FloatArray,
+    when_ill: float,
+    start: float,
+    length: float,
+    exponent: float,
+    event: FloatArray,
+) -> None:
+    """The event happens where the luck is below 1 - (1 - hazard)^exponent and it has not happened before."""
+    by_arm = 1.0 - (1.0 - 1.0 / (1.0 + np.exp(-intercept))) ** exponent
+    for p in range(luck.shape[0]):
+        for r in range(luck.shape[1]):
+            chance = by_arm[arm[p, r]]
+            if worse.size > 0 or ill.size > 0:
+                odds = intercept[arm[p, r]]
+                if worse.size > 0:
+                    odds += per_point * worse[p, r]
+                if ill.size > 0:
+                    odds += when_ill * ill[p, r]
+                chance = 1.0 - (1.0 - 1.0 / (1.0 + np.exp(-odds))) ** exponent
+            if luck[p, r] < chance and event[p, r] == np.inf:
+                event[p, r] = start + length * (luck[p, r] / chance)

@@ -1,0 +1,282 @@
+"""Patients under way: visit by visit their values, what happens to them, and what of it is seen.
+
+Intercurrent events change what comes after them, so a course is followed from visit to visit: first what happens in the interval, then the
+value at its end. What is not observed is decided afterwards; the value exists all the same, so the truth of an estimand can be read off it.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from simtrials.core.arrays import AnyArray, ArmArray, BoolArray, FloatArray, patient_major
+from simtrials.core.data import Measurements
+from simtrials.core.rng import Streams
+from simtrials.trial.departures import BaselineInflation, Dropout, Gaps, IntercurrentEvent, NonAdherence, RaterNoise, Ready, Unblinding
+from simtrials.trial.departures.base import Following, WithHazard, occur
+from simtrials.trial.departures.sites import SiteEffects
+from simtrials.trial.endpoints import AdverseEvent, Course, Endpoint, SymptomScale
+from simtrials.trial.endpoints.base import Benefit
+from simtrials.trial.people import People
+
+Values = dict[str, FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Patients who were enrolled and allocated: latent deviations (M, P, R) and benefit of each endpoint, site (P, R) when there are sites."""
+
+    people: People
+    arms: tuple[str, ...]
+    arm: ArmArray
+    deviations: Mapping[str, FloatArray]
+    benefits: Mapping[str, Benefit]
+    site: AnyArray | None = None
+    sites: SiteEffects | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """Measurements, and the week of each event, (R, P): as far as it was seen, and as it happened. Infinite where it did not."""
+
+    measured: Mapping[str, Measurements]
+    seen: Mapping[str, FloatArray]
+    happened: Mapping[str, FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Who is followed how: endpoints and their courses, all visit weeks, and the departures that are ready."""
+
+    endpoints: Mapping[str, Endpoint]
+    courses: Mapping[str, Course]
+    departures: tuple[Ready, ...]
+    weeks: tuple[float, ...]
+
+
+def follow(plan: Plan, admitted: Admitted, streams: Streams, without: Collection[str] = (), complete: bool = False) -> Followed:
+    """Follow a block of patients to the end.
+
+    `without` names departures that do not happen; with `complete` everything is observed. Luck is the same in every case.
+    """
+    if not plan.departures:
+        values = {name: _all_values(plan, admitted, name) for name in plan.endpoints}
+        return Followed(_packed(plan, admitted, values, _baselines(plan, admitted), {}), {}, {})
+    n_patients, n_replicates = admitted.arm.shape
+    luck = {ready.name: ready.declared.luck(ready.path, streams, n_replicates, n_patients, len(plan.weeks)) for ready in plan.departures}
+    active = tuple(ready for ready in plan.departures if ready.name not in without)
+    admitted = _with_noise(active, plan, admitted, streams)
+    baselines = _recorded_baselines(active, plan, admitted, _baselines(plan, admitted))
+    state = Following(plan.weeks, admitted.arm)
+    values = _course(active, plan, admitted, baselines, luck, state)
+    happened = dict(state.events)
+    lost, missed = _missing(active, plan, baselines, values, luck, state)
+    happened |= {name: week for name, week in state.events.items() if name not in happened}
+    if complete:
+        return Followed(_packed(plan, admitted, values, baselines, {}), _flat(happened), _flat(happened))
+    seen = {name: np.where(week <= lost, week, np.inf) for name, week in happened.items()}
+    observed = {name: _observed(plan, endpoint.visits, lost, missed) for name, endpoint in plan.endpoints.items()}
+    return Followed(_packed(plan, admitted, values, baselines, observed), _flat(seen), _flat(happened))
+
+
+def _flat(events: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """(R, P) views."""
+    return {name: week.T for name, week in events.items()}
+
+
+def _all_values(plan: Plan, admitted: Admitted, name: str) -> FloatArray:
+    return plan.courses[name].values(admitted.deviations[name], admitted.arm, admitted.benefits[name], admitted.people, slice(None))
+
+
+def _baselines(plan: Plan, admitted: Admitted) -> dict[str, FloatArray | None]:
+    return {name: course.baseline(admitted.deviations[name]) for name, course in plan.courses.items()}
+
+
+def _packed(
+    plan: Plan, admitted: Admitted, values: Values, baselines: Mapping[str, FloatArray | None], observed: Mapping[str, BoolArray]
+) -> dict[str, Measurements]:
+    return {name: course.packed(values[name], baselines[name], observed.get(name), admitted.people) for name, course in plan.courses.items()}
+
+
+def _with_noise(active: tuple[Ready, ...], plan: Plan, admitted: Admitted, streams: Streams) -> Admitted:
+    """Rater noise on every reading, before it is rounded."""
+    deviations = dict(admitted.deviations)
+    for ready in active:
+        if isinstance(ready.declared, RaterNoise):
+            name = ready.declared.endpoint
+            size, patients, replicates = deviations[name].shape
+            deviations[name] = deviations[name] + ready.declared.noise(ready.path, streams, replicates, patients, size)
+    return Admitted(admitted.people, admitted.arms, admitted.arm, deviations, admitted.benefits, admitted.site, admitted.sites)
+
+
+def _recorded_baselines(
+    active: tuple[Ready, ...], plan: Plan, admitted: Admitted, baselines: dict[str, FloatArray | None]
+) -> dict[str, FloatArray | None]:
+    for ready in active:
+        if isinstance(ready.declared, BaselineInflation):
+            name = ready.declared.endpoint
+            reading, scale = baselines[name], plan.endpoints[name].symptom_scale
+            assert reading is not None
+            assert scale is not None
+            worse = 1.0 if scale.improves == "down" else -1.0
+            baselines[name] = ready.declared.inflated(reading, admitted.people.luck[ready.path].T, worse, scale.minimum, scale.maximum)
+    return baselines
+
+
+def _course(
+    active: tuple[Ready, ...],
+    plan: Plan,
+    admitted: Admitted,
+    baselines: Mapping[str, FloatArray | None],
+    luck: Mapping[str, FloatArray],
+    state: Following,
+) -> Values:
+    """Values of all endpoints, (V, P, R) each; at once when nothing changes them on the way, else visit by visit."""
+    events = [ready for ready in active if isinstance(ready.declared, IntercurrentEvent)]
+    shifts = [ready for ready in active if isinstance(ready.declared, Unblinding)]
+    dose: FloatArray | float = 1.0
+    for ready in active:
+        if isinstance(ready.declared, NonAdherence):
+            dose = dose * ready.declared.factor(luck[ready.name])
+    if not events and not shifts and isinstance(dose, float) and admitted.sites is None:
+        return {name: _all_values(plan, admitted, name) for name in plan.endpoints}
+    values = {name: np.empty((len(endpoint.visits), *admitted.arm.shape)) for name, endpoint in plan.endpoints.items()}
+    _adverse(active, plan, admitted, state)
+    for ready in events:
+        state.events[ready.name] = np.full(admitted.arm.shape, np.inf)
+    for i, week in enumerate(plan.weeks):
+        for ready in events:
+            occur(state, i, ready, luck[ready.name][:, i], state.events[ready.name], state.worse.get(ready.driver or ""))
+        kept = _kept(events, state, week, dose)
+        for name, endpoint in plan.endpoints.items():
+            if week in endpoint.visits:
+                visit = endpoint.visits.index(week)
+                extra = _extra(name, endpoint, week, events, shifts, luck, state, admitted)
+                benefit = admitted.benefits[name].at_visits(slice(visit, visit + 1), kept, extra)
+                here = slice(visit, visit + 1)
+                values[name][here] = plan.courses[name].values(admitted.deviations[name], admitted.arm, benefit, admitted.people, here)
+                _note_change(state, name, endpoint, baselines[name], values[name][visit])
+    return values
+
+
+def _kept(events: list[Ready], state: Following, week: float, dose: FloatArray | float) -> FloatArray | None:
+    """(1, P, R) share of the drug's benefit that is left at a week."""
+    kept: FloatArray | float = dose
+    for ready in events:
+        assert isinstance(ready.declared, IntercurrentEvent)
+        share = ready.declared.kept(week, state.events[ready.name])
+        if share is not None:
+            kept = kept * share
+    return None if isinstance(kept, float) else kept[np.newaxis]
+
+
+def _extra(
+    name: str,
+    endpoint: Endpoint,
+    week: float,
+    events: list[Ready],
+    shifts: list[Ready],
+    luck: Mapping[str, FloatArray],
+    state: Following,
+    admitted: Admitted,
+) -> FloatArray | None:
+    """(1, P, R) benefit that does not come from the drug, and what a site adds to it."""
+    parts: list[FloatArray | None] = []
+    for ready in events:
+        assert isinstance(ready.declared, IntercurrentEvent)
+        parts.append(ready.declared.extra(name, week, state.events[ready.name]))
+    for ready in shifts:
+        assert isinstance(ready.declared, Unblinding)
+        if ready.declared.endpoint == name:
+            parts.append(ready.declared.shift(luck[ready.name], admitted.arm, admitted.arms, week))
+    if admitted.sites is not None and isinstance(endpoint, SymptomScale):
+        parts.append(_of_site(admitted, endpoint, week))
+    known = [part for part in parts if part is not None]
+    return np.stack(known).sum(axis=0)[np.newaxis] if known else None
+
+
+def _of_site(admitted: Admitted, endpoint: SymptomScale, week: float) -> FloatArray:
+    """(P, R) the site's level (as a benefit) and its addition to the benefit of the drug, in points."""
+    assert admitted.sites is not None
+    assert admitted.site is not None
+    site = patient_major(admitted.site)  # (P, R)
+    row = np.arange(site.shape[1])
+    sd = endpoint.score_sds
+    level = admitted.sites.level[row, site] * sd[endpoint.visits.index(week)]
+    effect = admitted.sites.effect[row, site] * sd[-1] * (admitted.arm > 0)
+    return np.asarray(level + effect)
+
+
+def _note_change(state: Following, name: str, endpoint: Endpoint, baseline: FloatArray | None, value: FloatArray) -> None:
+    """Remember the change in the direction of worse."""
+    if baseline is not None:
+        state.worse[name] = value - baseline if endpoint.improves == "down" else baseline - value
+
+
+def _adverse(active: tuple[Ready, ...], plan: Plan, admitted: Admitted, state: Following) -> None:
+    """Adverse events that make others more likely are known from the start; nothing else changes them."""
+    for ready in active:
+        name = ready.declared.adverse_event if isinstance(ready.declared, WithHazard) else None
+        if name is not None and name not in state.adverse and isinstance(plan.endpoints[name], AdverseEvent):
+            state.adverse[name] = _all_values(plan, admitted, name)[0]
+
+
+def _missing(
+    active: tuple[Ready, ...],
+    plan: Plan,
+    baselines: Mapping[str, FloatArray | None],
+    values: Values,
+    luck: Mapping[str, FloatArray],
+    state: Following,
+) -> tuple[FloatArray, BoolArray | None]:
+    """(P, R) week from which a patient is no longer seen, and (I, P, R) visits that are missed in between."""
+    lost = np.full(state.arm.shape, np.inf)
+    missed: BoolArray | None = None
+    for ready in active:
+        if isinstance(ready.declared, Gaps):
+            gaps = ready.declared.missed(luck[ready.name]).swapaxes(0, 1)
+            missed = gaps if missed is None else np.logical_or(missed, gaps)
+        elif isinstance(ready.declared, IntercurrentEvent) and not ready.declared.followed_up:
+            lost = np.minimum(lost, state.events[ready.name])
+    for ready in active:
+        if isinstance(ready.declared, Dropout):
+            state.events[ready.name] = _dropout(ready, plan, baselines, values, luck[ready.name], state, missed)
+            lost = np.minimum(lost, state.events[ready.name])
+    return lost, missed
+
+
+def _dropout(
+    ready: Ready,
+    plan: Plan,
+    baselines: Mapping[str, FloatArray | None],
+    values: Values,
+    luck: FloatArray,
+    state: Following,
+    missed: BoolArray | None,
+) -> FloatArray:
+    """(P, R) week of the dropout."""
+    declared = ready.declared
+    assert isinstance(declared, Dropout)
+    event = np.full(state.arm.shape, np.inf)
+    driver = ready.driver or ""
+    baseline, endpoint = baselines.get(driver), plan.endpoints.get(driver)
+    worse: FloatArray | None = np.zeros(state.arm.shape) if declared.mechanism != "mcar" else None
+    for i, week in enumerate(plan.weeks):
+        change = None
+        if worse is not None and endpoint is not None and baseline is not None and week in endpoint.visits:
+            value = values[driver][endpoint.visits.index(week)]
+            change = value - baseline if endpoint.improves == "down" else baseline - value
+        if declared.mechanism == "mnar" and change is not None:
+            worse = change
+        occur(state, i, ready, luck[:, i], event, worse)
+        if declared.mechanism == "mar" and change is not None:
+            worse = change if missed is None else np.where(missed[i], worse, change)
+    return event
+
+
+def _observed(plan: Plan, visits: tuple[float, ...], lost: FloatArray, missed: BoolArray | None) -> BoolArray:
+    """(V, P, R) true where the visit is seen."""
+    seen = np.stack([lost > week for week in visits])
+    if missed is not None:
+        seen &= ~missed[[plan.weeks.index(week) for week in visits]]
+    return seen
