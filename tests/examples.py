@@ -76,6 +76,17 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"kind": "binary", "control_risk": 0.3, "event_is": "good"},
         {"kind": "adverse_event", "control_risk": 0.1, "arm_risk": {"active": 0.2}, "risk_weeks": 8.0, "exposure_weeks": 12.0},
     ],
+    "departures": [
+        {"kind": "discontinuation", "rate": {"control": 0.1, "active": 0.2}, "effect": "washed_out", "half_life": 2.0},
+        {"kind": "rescue", "rate": 0.15, "driver": "symptoms", "log_odds_per_point": 0.1, "benefit": {"symptoms": 4.0}},
+        {"kind": "non_adherence", "share": 0.2, "dose": 0.5},
+        {"kind": "dropout", "rate": 0.2, "ratio": 1.2, "mechanism": "mar", "log_odds_per_point": 0.1},
+        {"kind": "gaps", "probability": 0.05},
+        {"kind": "baseline_inflation", "endpoint": "symptoms", "points": 2.0, "probability": 0.5},
+        {"kind": "unblinding", "endpoint": "symptoms", "share": {"active": 0.6, "control": 0.3}, "points": 1.5},
+        {"kind": "rater_noise", "endpoint": "symptoms", "sd": 1.5},
+        {"kind": "sites", "number": 8, "size_cv": 0.7, "effect_sd": 0.1},
+    ],
     "designs": [{"kind": "fixed", "n_patients": 60, "allocation": {"kind": "blocks", "block_size": 4}}],
     "analyses": [
         {"kind": "t_test", "endpoint": "symptoms"},

@@ -9,12 +9,14 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from simtrials.core.arrays import AnyArray
-from simtrials.core.data import EffectScale, Estimates, SimulatedTrial
+from simtrials.core.data import EffectScale, Estimates, SimulatedTrial, TrialData
 from simtrials.core.errors import Problem
 from simtrials.core.expressions import ExpressionError
 from simtrials.core.rng import BLOCK_SIZE, Purpose, Streams
 from simtrials.inference.analyses import Analysis
+from simtrials.inference.estimands import TREATMENT_POLICY, Estimand, as_analysed
 from simtrials.trial import PreparedTrial, simulate
+from simtrials.trial.departures import IntercurrentEvent
 
 Columns = dict[str, AnyArray]
 Backend = Literal["auto", "serial", "threads", "loky", "dask"]
@@ -38,6 +40,7 @@ class Simulation:
 
     trial: PreparedTrial
     analyses: Mapping[str, Analysis]
+    estimands: Mapping[str, Estimand]
     seed: int
 
     def trials(self, block: int) -> SimulatedTrial:
@@ -50,8 +53,13 @@ class Simulation:
         columns: Columns = {"screened": simulated.screening.n_screened.astype(np.int32)}
         columns |= {f"failed/{label}": counts.astype(np.int32) for label, counts in simulated.screening.failures.items()}
         for name, analysis in self.analyses.items():
-            columns |= _columns_of(name, analysis.estimate(simulated.data))
+            columns |= _columns_of(name, analysis.estimate(self.used_by(analysis, simulated.data)))
         return columns
+
+    def used_by(self, analysis: Analysis, data: TrialData) -> TrialData:
+        """The data as the analysis uses them for its estimand."""
+        events = tuple(name for name, departure in self.trial.trial.departures.items() if isinstance(departure, IntercurrentEvent))
+        return as_analysed(data, self.estimands.get(analysis.estimand or "", TREATMENT_POLICY), events) if events else data
 
     def many(self, blocks: Sequence[int]) -> list[Columns]:
         """Several blocks, one after another."""
@@ -65,7 +73,7 @@ class Simulation:
         few, problems = self._few(), []
         for name, analysis in self.analyses.items():
             try:
-                analysis.estimate(few.data)
+                analysis.estimate(self.used_by(analysis, few.data))
             except ExpressionError as error:
                 problems.append(Problem(f"analyses.{name}", str(error)))
         return problems
@@ -73,7 +81,7 @@ class Simulation:
     def meanings(self) -> dict[str, Meaning]:
         """What the columns of each analysis are."""
         few = self._few()
-        found = {name: analysis.estimate(few.data) for name, analysis in self.analyses.items()}
+        found = {name: analysis.estimate(self.used_by(analysis, few.data)) for name, analysis in self.analyses.items()}
         return {name: Meaning(estimates.scale, estimates.benefit) for name, estimates in found.items()}
 
 

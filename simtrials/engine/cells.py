@@ -63,7 +63,7 @@ def ready(scenario: Scenario, tables: Mapping[str, Table], everything: bool = Fa
         When the parts cannot be prepared, or an analysis names something that is not measured.
     """
     trial = prepare(scenario, tables, scenario.seed, scenario.expressions, everything)
-    simulation = Simulation(trial, scenario.analyses, scenario.seed)
+    simulation = Simulation(trial, scenario.analyses, scenario.estimands, scenario.seed)
     problems = simulation.trial_problems()
     if problems:
         raise DeclarationError(problems, scenario.name)

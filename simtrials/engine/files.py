@@ -19,7 +19,7 @@ from simtrials.core.expressions import Category, Column
 from simtrials.engine.scenario import Scenario, scenario_problems
 from simtrials.trial.checks import Draft
 
-NAMED = ("assays", "endpoints", "departures", "analyses", "patterns")
+NAMED = ("assays", "endpoints", "departures", "estimands", "analyses", "patterns")
 """Tables of named items; each item is checked on its own."""
 
 

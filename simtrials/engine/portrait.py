@@ -30,7 +30,7 @@ BINS_PER_UNIT = 6
 def portrait(scenario: Scenario, trial: PreparedTrial) -> dict[str, Any]:
     """Patients, funnel, effects by biomarker, and the course of symptoms by arm."""
     blocks = range(N_BLOCKS)
-    trials = [simulate(trial, _streams(scenario, block)) for block in blocks]
+    trials = [simulate(trial, _streams(scenario, block), complete=True) for block in blocks]
     everybody = trial.draw(Streams(scenario.seed, Purpose.PREPARE, 2), BLOCK_SIZE, 1024) if trial.candidates is not None else People({}, {})
     n_patients = scenario.design.n_patients
     found: dict[str, Any] = {
@@ -44,6 +44,8 @@ def portrait(scenario: Scenario, trial: PreparedTrial) -> dict[str, Any]:
         "covariates": {name: _covariate(name, trials, everybody) for name in trial.columns if name in everybody and name not in trial.laboratories},
         "endpoints": {},
     }
+    if scenario.departures:
+        found["departures"] = _departures(scenario, simulate(trial, _streams(scenario, 0)))
     forced = _forced(scenario, trial)
     for name, endpoint in scenario.endpoints.items():
         about: dict[str, Any] = {"domain": endpoint.domain, "unit": endpoint.unit, "weeks": list(endpoint.visits)}
@@ -68,7 +70,20 @@ def _streams(scenario: Scenario, block: int) -> Streams:
 def _forced(scenario: Scenario, trial: PreparedTrial) -> list[SimulatedTrial]:
     """The patients of the first block, everybody in each arm in turn, with the same luck."""
     n_patients = max(MOST_PATIENTS, scenario.design.n_patients)
-    return [simulate(trial, _streams(scenario, 0), BLOCK_SIZE, n_patients, force_arm=arm) for arm in range(len(scenario.design.arms))]
+    return [simulate(trial, _streams(scenario, 0), BLOCK_SIZE, n_patients, arm, complete=True) for arm in range(len(scenario.design.arms))]
+
+
+def _departures(scenario: Scenario, simulated: SimulatedTrial) -> dict[str, Any]:
+    """By arm: share of patients with each event by the end, and share seen at each visit of each endpoint."""
+    arms = dict(enumerate(scenario.design.arms))
+    here = {name: simulated.data.arm == code for code, name in arms.items()}
+    return {
+        "events": {name: {arm: float(np.isfinite(week[mask]).mean()) for arm, mask in here.items()} for name, week in simulated.happened.items()},
+        "seen": {
+            name: {arm: [float(seen) for seen in measured.observed[mask].mean(axis=0)] for arm, mask in here.items()}
+            for name, measured in simulated.data.endpoints.items()
+        },
+    }
 
 
 def _assay(name: str, scenario: Scenario, trial: PreparedTrial, trials: list[SimulatedTrial], everybody: People) -> dict[str, Any]:

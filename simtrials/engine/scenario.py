@@ -14,7 +14,9 @@ from simtrials.core.expressions import ExpressionError, parse
 from simtrials.core.outcomes import OUTCOMES
 from simtrials.core.rng import STREAM_VERSION
 from simtrials.inference.analyses import ANALYSES, Analysis
+from simtrials.inference.estimands import TREATMENT_POLICY, Estimand
 from simtrials.trial.checks import Draft, trial_problems
+from simtrials.trial.departures import IntercurrentEvent
 from simtrials.trial.endpoints import Endpoint
 from simtrials.trial.trial import Trial
 
@@ -47,6 +49,7 @@ class Scenario(Trial):
     seed: Annotated[int, Within(0, 2**63 - 1)] = Field(default=1, description="seed of all random streams")
     n_replicates: Annotated[Count, Within(high=100_000_000)] = Field(default=10_000, description="simulated trials")
     target_power: OpenProbability = Field(default=0.8, description="power that is aimed at, for tables and figures")
+    estimands: dict[str, Estimand] = Field(default_factory=dict, description="questions that analyses answer, by name")
     analyses: dict[str, Annotated[Analysis, ANALYSES]] = Field(min_length=1, description="what is estimated and tested, by name")
     primary: Many[str] = Field(default=(), description="analyses whose power must be precise under --mcse; default: all")
     patterns: dict[str, Pattern] = Field(default_factory=dict, description="results over several analyses whose frequency is reported")
@@ -81,6 +84,16 @@ class Scenario(Trial):
         copy._folder = folder
         return copy
 
+    @property
+    def intercurrent(self) -> tuple[str, ...]:
+        """Names of the intercurrent events, in the order in which they happen."""
+        return tuple(name for name, departure in self.departures.items() if isinstance(departure, IntercurrentEvent))
+
+    def estimand_of(self, analysis: str) -> Estimand:
+        """The estimand that an analysis serves."""
+        name = self.analyses[analysis].estimand
+        return TREATMENT_POLICY if name is None else self.estimands[name]
+
     def null(self) -> "Scenario":
         """The same scenario when no arm differs from control."""
         return self.model_copy(update={"endpoints": {name: endpoint.without_effects() for name, endpoint in self.endpoints.items()}})
@@ -105,6 +118,8 @@ def _of_endpoints(text: str, endpoints: Mapping[str, Endpoint]) -> bool:
 def scenario_problems(draft: Draft) -> Iterator[Problem]:
     """Everything that does not fit together in a scenario."""
     yield from trial_problems(draft)
+    if draft.has("estimands", "departures"):
+        yield from _estimands_name_events(draft)
     if draft.has("analyses", "endpoints"):
         for name, analysis in draft.parts["analyses"].items():
             yield from _analysis_fits(draft, name, analysis)
@@ -127,6 +142,7 @@ def _analysis_fits(draft: Draft, name: str, analysis: Analysis) -> Iterator[Prob
     yield from _expressions_can_be_read(place, analysis)
     if draft.has("design") and analysis.arm is not None and analysis.arm not in draft.parts["design"].arms[1:]:
         yield Problem(f"{place}.arm", f"no active arm called {analysis.arm!r}{did_you_mean(analysis.arm, draft.parts['design'].arms[1:])}")
+    yield from _estimand_fits(draft, place, analysis)
     if endpoint is None:
         if not draft.lost("endpoints", analysis.endpoint):
             yield Problem(f"{place}.endpoint", f"no endpoint called {analysis.endpoint!r}{did_you_mean(analysis.endpoint, endpoints)}")
@@ -160,6 +176,33 @@ def _outcome_fits(place: str, analysis: Analysis, endpoint: Endpoint) -> Iterato
         yield Problem(f"{place}.outcome", f"{analysis.kind} needs a number, {outcome!r} is yes or no; use risk_difference, risk_ratio or logistic")
     if outcome == "sustained_response" and (analysis.week or endpoint.visits[-1]) == endpoint.visits[0]:
         yield Problem(f"{place}.week", "sustained response needs a visit before this one")
+
+
+def _estimand_fits(draft: Draft, place: str, analysis: Analysis) -> Iterator[Problem]:
+    if not draft.has("estimands", "departures", "endpoints") or analysis.estimand is None:
+        return
+    estimands, departures = draft.parts["estimands"], draft.parts["departures"]
+    if analysis.estimand not in estimands:
+        if not draft.lost("estimands", analysis.estimand):
+            yield Problem(f"{place}.estimand", f"no estimand called {analysis.estimand!r}{did_you_mean(analysis.estimand, estimands)}")
+        return
+    events = tuple(name for name, departure in departures.items() if isinstance(departure, IntercurrentEvent))
+    composite = estimands[analysis.estimand].events_with("composite", events)
+    endpoint = draft.parts["endpoints"].get(analysis.endpoint)
+    if composite and endpoint is not None:
+        outcome = analysis.outcome or endpoint.outcomes[0]
+        if outcome in OUTCOMES and not OUTCOMES[outcome].binary:
+            sentence = f"makes {composite[0]!r} a failure, which a number such as {outcome!r} cannot be; analyse response or remission"
+            yield Problem(f"{place}.estimand", sentence)
+
+
+def _estimands_name_events(draft: Draft) -> Iterator[Problem]:
+    departures = draft.parts["departures"]
+    events = [name for name, departure in departures.items() if isinstance(departure, IntercurrentEvent)]
+    for name, estimand in draft.parts["estimands"].items():
+        for event in estimand.events:
+            if event not in events and not draft.lost("departures", event):
+                yield Problem(f"estimands.{name}.events", f"no intercurrent event called {event!r}{did_you_mean(event, events)}")
 
 
 def _expressions_can_be_read(place: str, analysis: Analysis) -> Iterator[Problem]:

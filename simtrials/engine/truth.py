@@ -1,12 +1,14 @@
 """The true value of every estimand: from a closed form, from patients sent to each arm with the same luck, or from very large trials.
 
+The trials it is read off are completely observed, without faults of measurement, and treat every intercurrent event as the estimand says.
+
 A contrast of arm means is worked out from about a million patients per arm who keep their luck when the arm changes, so the truth adds next
 to nothing to the error. Where an analysis has no such target (a conditional odds ratio, an interaction slope, a rank statistic) the truth is
 the least-false value: the mean of the analysis over trials of 4,096 patients.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,31 +19,56 @@ from simtrials.core.measures import Truth
 from simtrials.core.rng import BLOCK_SIZE, Purpose, Streams
 from simtrials.engine.scenario import Scenario
 from simtrials.inference.analyses import Analysis
+from simtrials.inference.estimands import TREATMENT_POLICY, Estimand, as_it_was
 from simtrials.trial import PreparedTrial, simulate
+from simtrials.trial.departures import BaselineInflation, IntercurrentEvent, NonAdherence, RaterNoise, Unblinding
 from simtrials.trial.endpoints import AdverseEvent, Binary, Continuous, Endpoint
 
 FORCED_BLOCKS, FORCED_PATIENTS = 16, 256
+FAULTS = (BaselineInflation, RaterNoise, Unblinding)
+TOUCHING = (IntercurrentEvent, NonAdherence)
+"""Departures that the truth knows nothing of, and those that change the outcomes themselves."""
 LARGE_BLOCKS, LARGE_TRIALS, LARGE_PATIENTS = 64, 8, 4096
 
 
 def truths(scenario: Scenario, trial: PreparedTrial) -> dict[str, Truth]:
-    """The truth of each analysis under the scenario."""
-    known = {name: _closed_form(scenario, analysis) for name, analysis in scenario.analyses.items()}
+    """The truth of each analysis under the scenario: the value of the estimand that it serves."""
+    known = {name: _closed_form(scenario, name) for name in scenario.analyses}
     found = {name: truth for name, truth in known.items() if truth is not None}
-    rest = {name: analysis for name, analysis in scenario.analyses.items() if name not in found}
-    marginal = {name: analysis for name, analysis in rest.items() if analysis.marginal}
-    found |= _from_forced_arms(scenario, trial, marginal)
-    found |= _least_false(scenario, trial, {name: analysis for name, analysis in rest.items() if not analysis.marginal})
+    for estimand in dict.fromkeys(analysis.estimand for analysis in scenario.analyses.values()):
+        rest = {name: analysis for name, analysis in scenario.analyses.items() if name not in found and analysis.estimand == estimand}
+        world = World(scenario, trial, scenario.estimands.get(estimand or "", TREATMENT_POLICY))
+        found |= _from_forced_arms(world, {name: analysis for name, analysis in rest.items() if analysis.marginal})
+        found |= _least_false(world, {name: analysis for name, analysis in rest.items() if not analysis.marginal})
     return {name: found[name] for name in scenario.analyses}
 
 
-def _closed_form(scenario: Scenario, analysis: Analysis) -> Truth | None:
+@dataclass(frozen=True, slots=True)
+class World:
+    """The trials in which an estimand is true: completely observed, without faults of measurement, events as its strategies say."""
+
+    scenario: Scenario
+    trial: PreparedTrial
+    estimand: Estimand
+
+    def data(self, block: int, n_replicates: int, n_patients: int, force_arm: int | None = None) -> TrialData:
+        """A block of these trials."""
+        absent = [name for name, departure in self.scenario.departures.items() if isinstance(departure, FAULTS)]
+        absent += self.estimand.events_with("hypothetical", self.scenario.intercurrent)
+        streams = Streams(self.scenario.seed, Purpose.TRUTH, block)
+        simulated = simulate(self.trial, streams, n_replicates, n_patients, force_arm, absent, complete=True)
+        events = {name: simulated.happened[name] for name in self.scenario.intercurrent if name in simulated.happened}
+        return as_it_was(simulated.data, events, self.estimand)
+
+
+def _closed_form(scenario: Scenario, name: str) -> Truth | None:
     """Exact truths: nothing at all without an effect, and constant effects on a normal or on a yes-or-no endpoint."""
+    analysis = scenario.analyses[name]
     endpoint = scenario.endpoints[analysis.endpoint]
     arm = analysis.arm or scenario.design.arms[1]
-    if _does_nothing(endpoint, arm):
+    if _does_nothing(endpoint, arm) and _arms_depart_alike(scenario):
         return Truth(0.0, 0.0, "no effect")
-    if not analysis.marginal:
+    if not analysis.marginal or any(isinstance(departure, TOUCHING) for departure in scenario.departures.values()):
         return None
     effect = endpoint.effects.get(arm)
     if isinstance(endpoint, Continuous) and effect is not None and effect.kind == "constant":
@@ -51,6 +78,17 @@ def _closed_form(scenario: Scenario, analysis: Analysis) -> Truth | None:
         return None
     sign = 1 if endpoint.improves == "up" else -1
     return Truth(_contrast(*risks, analysis.scale_of_effect, sign), 0.0, "closed form")
+
+
+def _arms_depart_alike(scenario: Scenario) -> bool:
+    """Whether an inactive drug leaves no trace: events are as frequent in every arm, and no side effect drives them."""
+    for departure in scenario.departures.values():
+        if isinstance(departure, IntercurrentEvent):
+            side_effect = scenario.endpoints.get(departure.adverse_event or "")
+            differs = isinstance(side_effect, AdverseEvent) and side_effect.arm_risk
+            if np.ptp(departure.rates(scenario.design.arms)) > 0 or differs:
+                return False
+    return True
 
 
 def _does_nothing(endpoint: Endpoint, arm: str) -> bool:
@@ -82,15 +120,16 @@ def _contrast(active: Any, control: Any, scale: str, sign: int) -> Any:
     return sign * (active - control)
 
 
-def _from_forced_arms(scenario: Scenario, trial: PreparedTrial, analyses: Mapping[str, Analysis]) -> dict[str, Truth]:
+def _from_forced_arms(world: World, analyses: Mapping[str, Analysis]) -> dict[str, Truth]:
     if not analyses:
         return {}
+    scenario = world.scenario
     arms = sorted({0} | {_arm_code(scenario, analysis) for analysis in analyses.values()})
     means: dict[tuple[str, int], list[FloatArray]] = {(name, arm): [] for name in analyses for arm in arms}
     signs: dict[str, int] = {}
     for block in range(FORCED_BLOCKS):
         for arm in arms:
-            data = simulate(trial, Streams(scenario.seed, Purpose.TRUTH, block), BLOCK_SIZE, FORCED_PATIENTS, force_arm=arm).data
+            data = world.data(block, BLOCK_SIZE, FORCED_PATIENTS, force_arm=arm)
             for name, analysis in analyses.items():
                 mean, signs[name] = _mean_outcome(analysis, data)
                 means[name, arm].append(mean)
@@ -122,20 +161,16 @@ def _truth_of_means(active: list[FloatArray], control: list[FloatArray], scale: 
     return Truth(float(whole), float(error), "forced arms, same patients")
 
 
-def _least_false(scenario: Scenario, trial: PreparedTrial, analyses: Mapping[str, Analysis]) -> dict[str, Truth]:
+def _least_false(world: World, analyses: Mapping[str, Analysis]) -> dict[str, Truth]:
     if not analyses:
         return {}
-    large = replace(trial, trial=trial.trial.model_copy(update={"design": _larger(scenario, LARGE_PATIENTS)}))
+    n_patients = max(LARGE_PATIENTS, world.scenario.design.n_patients)
     estimates: dict[str, list[FloatArray]] = {name: [] for name in analyses}
     for block in range(LARGE_BLOCKS):
-        data = simulate(large, Streams(scenario.seed, Purpose.TRUTH, FORCED_BLOCKS + block), LARGE_TRIALS).data
+        data = world.data(FORCED_BLOCKS + block, LARGE_TRIALS, n_patients)
         for name, analysis in analyses.items():
             estimates[name].append(analysis.estimate(data).estimate)
     return {name: _truth_of_large(np.concatenate(parts)) for name, parts in estimates.items()}
-
-
-def _larger(scenario: Scenario, n_patients: int) -> Any:
-    return scenario.design.model_copy(update={"n_patients": max(n_patients, scenario.design.n_patients)})
 
 
 def _truth_of_large(estimates: FloatArray) -> Truth:

@@ -119,12 +119,12 @@ def caution(rows: list[PowerRow]) -> str:
     bad = [row for row in rows if row.count.failed > MANY_FAILED * row.count.of]
     if not bad:
         return ""
-    shares = [f"{row.question}, {row.label}: {_share_untested(row.count)}" for row in bad]
+    shares = [f"{row.question}, {row.label}: {_share_failed(row.count)}" for row in bad]
     many = numbers.percent(MANY_FAILED)
     return f"Caution: more than {many}% of the trials could not be estimated ({'; '.join(shares)}). They count as no benefit shown."
 
 
-def _share_untested(count: Count) -> str:
+def _share_failed(count: Count) -> str:
     return f"all {numbers.whole(count.of)}" if count.none_estimable else numbers.in_percent(count.failed, count.of)
 
 

@@ -198,7 +198,7 @@ def posterior_draws(patients: Cohort, luck: Luck, regressions: Regressions = "by
     n_imputations = chi_square.shape[1] - luck.n_burned
     parameters = np.full((n_replicates, n_imputations, n_groups, n_visits, 1 + columns.shape[2] + n_visits), np.nan)
     status = np.zeros((n_replicates, n_groups, n_visits), dtype=np.int64)
-    _draw_chains(patients.centred, columns, group, used, luck.patient, luck.coefficient, chi_square, parameters, status)
+    _draw_chains(patients.centred, columns, group, used, luck, chi_square, parameters, status)
     status[at_start <= 0] = Status.TOO_FEW_PATIENTS
     if regressions == "shared":
         parameters, status = of_both_arms(parameters, status)
@@ -211,8 +211,7 @@ def _draw_chains(
     columns: FloatArray,
     group: ArmArray,
     used: tuple[IntArray, IntArray],
-    patient_luck: FloatArray,
-    coefficient_luck: FloatArray,
+    luck: Luck,
     chi_square: FloatArray,
     parameters: FloatArray,
     status: IntArray,
@@ -239,10 +238,10 @@ def _draw_chains(
                 for t in range(n_visits):
                     k = size - n_visits + t
                     drawn[g, t, size - 1] = factor[g, t, k, k] / np.sqrt(chi_square[r, c, g, t])
-                    draw_coefficients(factor[g, t], k, drawn[g, t, size - 1], coefficient_luck[r, c, g, t], drawn[g, t])
+                    draw_coefficients(factor[g, t], k, drawn[g, t, size - 1], luck.coefficient[r, c, g, t], drawn[g, t])
             for p in range(n_patients if gaps > 0 else 0):
                 if group[r, p] >= 0 and prefix[r, p] < last[r, p]:
-                    _fill_gaps(rows[p], centred[r, p, : last[r, p]], group[r, p], drawn, patient_luck[r, p, c], precision)
+                    _fill_gaps(rows[p], centred[r, p, : last[r, p]], group[r, p], drawn, luck.patient[r, p, c], precision)
 
 
 @kernel

@@ -35,20 +35,23 @@ class RiskRatioFit(NamedTuple):
 
 
 class _Model(NamedTuple):
-    """A data set, ready to be fitted."""
+    """Replicates that can be fitted."""
 
     rows: FloatArray
+    slope: FloatArray
+    """of least squares: treatment and covariates, the tested one last"""
     events: FloatArray
-    """of all patients"""
     n: FloatArray
-    ok: BoolArray
-    """(all replicates,) whether it is among the ones above"""
     status: IntArray
-    """of all replicates"""
+    """of all replicates; the arrays above are of those that are OK so far"""
 
 
 class _Point(NamedTuple):
+    """The likelihood at some coefficients."""
+
     log_likelihood: FloatArray
+    residual: FloatArray
+    """(patient, replicate)"""
     score: FloatArray
     factor: FloatArray
     """of the second derivatives with changed sign"""
@@ -146,8 +149,7 @@ def _add_squared_influence(rows: FloatArray, residual: FloatArray, direction: Fl
             total[r] += (residual[p, r] * along) ** 2
 
 
-def _evaluate(rows: FloatArray, coefficients: FloatArray, binomial: bool) -> tuple[_Point, FloatArray]:
-    """The likelihood at some coefficients, and the residuals there."""
+def _evaluate(rows: FloatArray, coefficients: FloatArray, binomial: bool) -> _Point:
     n_patients, n_rows, n_replicates = rows.shape
     residual, weight = np.empty((2, n_patients, n_replicates))
     gain, lowest, highest = np.zeros(n_replicates), np.full(n_replicates, np.inf), np.full(n_replicates, -np.inf)
@@ -157,7 +159,7 @@ def _evaluate(rows: FloatArray, coefficients: FloatArray, binomial: bool) -> tup
     _add_score_and_information(rows, residual, weight, score, factor)
     left = np.empty_like(coefficients)
     cholesky(factor, left)
-    return _Point(gain, score, factor, left.min(axis=0), lowest, highest), residual
+    return _Point(gain, residual, score, factor, left.min(axis=0), lowest, highest)
 
 
 def _separates(rows: FloatArray, direction: FloatArray) -> BoolArray:
@@ -228,16 +230,119 @@ def _maximise(search: _Search, binomial: bool) -> _Maximum:
     return maximum
 
 
-def _prepared(outcome: FloatArray, arm: AnyArray, active: int, covariates: Sequence[AnyArray], tested: int) -> _Model:
-    """The replicates that can be fitted, with a first step; and what is wrong with the others."""
+def _prepared(outcome: FloatArray, arm: AnyArray, active: int, covariates: Sequence[AnyArray], tested: int, binomial: bool) -> _Model:
     rows, mean, n = centred_rows(outcome, arm, active, covariates, tested)
     products = cross_products(rows, mean, n)
     factor, status = factor_and_status(products)
     status[(status == Status.NO_VARIATION) & (np.abs(mean[-1] - 0.5) < 0.5)] = Status.OK
     size = mean.shape[0] - 1
-    together = products.triangle[size * (size - 1) // 2 + (size - 2 if tested == 0 else 0)]
-    return rows, factor, status
+    together = products.triangle[-size:][0 if tested else -2]  # summed products of treatment and outcome, both centred
+    events = np.rint(n * mean[-1] + np.stack([-together, together]))
+    empty = ((events == 0) | (binomial & (events == n))).any(axis=0)
+    status[empty & (status == Status.OK)] = Status.EMPTY_CELL
+    np.copysign(rows[:, 0], rows[:, -1] + (mean[-1] - 0.5), out=rows[:, -1])
+    ok = status == Status.OK
+    slope = factor[-size:-1].copy()
+    _solve_backward(factor, slope, size - 1)
+    some = [np.compress(ok, array, axis=-1) for array in (rows, slope, events.sum(axis=0), n.sum(axis=0))]
+    return _Model(some[0], some[1], some[2], some[3], status)
 
 
-def _start(model: _Model, binomial: bool) -> _Search:
-    """At the intercept that fits the number of events."""
+def _poisson_start(model: _Model) -> _Search:
+    """The intercept that fits the number of events, to step to the slopes of least squares."""
+    risk = (model.events + 0.5) / (model.n + 1)
+    coefficients, step = np.zeros((2, model.slope.shape[0] + 1, risk.size))
+    coefficients[0] = np.log(risk)
+    step[1:] = model.slope / risk
+    return _Search(model.rows, np.arange(risk.size), coefficients, step, model.events * np.log(risk) - model.n * risk)
+
+
+def _binomial_start(model: _Model, poisson: _Maximum) -> _Search:
+    """The same intercept, to step to the coefficients of the Poisson model, or as far towards them as risks without event stay below 1."""
+    start = _poisson_start(model)
+    risk = np.exp(start.coefficients[0])
+    log_likelihood = model.events * np.log(risk) + (model.n - model.events) * np.log1p(-risk)
+    whole = start._replace(step=poisson.coefficients - start.coefficients, log_likelihood=log_likelihood)
+    return _Search._make(np.compress(poisson.status == Status.OK, array, axis=-1) for array in whole)
+
+
+def _in_full(status: IntArray, place: IntArray, estimate: FloatArray, std_error: FloatArray) -> RiskRatioFit:
+    """Results of some replicates put in their places, NaN elsewhere."""
+    results = np.full((2, status.size), np.nan)
+    results[:, place] = estimate, std_error
+    results[:, status != Status.OK] = np.nan
+    return RiskRatioFit(results[0], results[1], status)
+
+
+def log_binomial_regression(outcome: FloatArray, arm: AnyArray, active: int, covariates: Sequence[AnyArray] = (), tested: int = 0) -> RiskRatioFit:
+    """The log risk ratio of the treatment, or of a covariate, by maximum likelihood, all fitted risks being at most 1.
+
+    Parameters
+    ----------
+    outcome, arm, active, covariates, tested : as for `logistic_regression`
+
+    Returns
+    -------
+    RiskRatioFit, with the standard error from the expected information; TOO_FEW_PATIENTS with fewer than two patients in an arm or no more
+    patients than coefficients, COLLINEAR when a column is constant or follows from the others, NO_VARIATION when all patients have the same
+    outcome, EMPTY_CELL when an arm has no events or only events, SEPARATED when a covariate can lower the risk of patients without event for
+    ever and leave it where it is for all others, NOT_CONVERGED when no maximum with all risks below 1 was found: most often the likelihood is
+    highest where somebody's risk is 1, and no standard error follows from the usual theory. `modified_poisson_regression` has an answer there.
+
+    Source: Wacholder (1986), American Journal of Epidemiology 123, 174-184 (model); Williamson, Eliasziw and Fick (2013), Emerging Themes in
+    Epidemiology 10:14 (maxima where a risk is 1).
+    """
+    model = _prepared(outcome, arm, active, covariates, tested, binomial=True)
+    status = model.status
+    place = np.flatnonzero(status == Status.OK)
+    poisson = _maximise(_poisson_start(model), binomial=False)
+    status[place] = poisson.status
+    search = _binomial_start(model, poisson)
+    place = place[search.replicate]
+    found = _maximise(search._replace(replicate=np.arange(place.size)), binomial=True)
+    status[place] = found.status
+    weight = np.zeros((search.rows.shape[0], place.size))
+    _weigh_by_odds(search.rows, found.coefficients, weight)
+    factor, left = np.zeros_like(found.factor), np.empty_like(found.coefficients)
+    _add_score_and_information(search.rows, weight, weight, left, factor)
+    cholesky(factor, left)
+    return _in_full(status, place, found.coefficients[-1], 1 / factor[-1])
+
+
+def modified_poisson_regression(
+    outcome: FloatArray,
+    arm: AnyArray,
+    active: int,
+    covariates: Sequence[AnyArray] = (),
+    tested: int = 0,
+    variance: Literal["HC0", "HC1"] = "HC0",
+) -> RiskRatioFit:
+    """The log risk ratio of the treatment, or of a covariate, by Poisson regression of the event with a robust variance.
+
+    Fitted risks may exceed 1. Without covariates this is the crude log risk ratio with its usual standard error.
+
+    Parameters
+    ----------
+    outcome, arm, active, covariates, tested : as for `logistic_regression`
+    variance : "HC0", the sandwich of the information around the squared scores; "HC1", that times n / (n - number of coefficients)
+
+    Returns
+    -------
+    RiskRatioFit; as `log_binomial_regression`, but only an arm without events is an EMPTY_CELL, and NOT_CONVERGED is rare
+
+    Source: Zou (2004), American Journal of Epidemiology 159, 702-706; HC1: MacKinnon and White (1985), Journal of Econometrics 29, 305-325.
+    """
+    model = _prepared(outcome, arm, active, covariates, tested, binomial=False)
+    status = model.status
+    place = np.flatnonzero(status == Status.OK)
+    found = _maximise(_poisson_start(model), binomial=False)
+    status[place] = found.status
+    at = _evaluate(model.rows, found.coefficients, binomial=False)
+    direction = np.zeros_like(found.coefficients)
+    direction[-1] = 1 / at.factor[-1]
+    _solve_backward(at.factor, direction, direction.shape[0])
+    squares = np.zeros(place.size)
+    _add_squared_influence(model.rows, at.residual, direction, squares)
+    if variance == "HC1":
+        squares *= model.n / (model.n - direction.shape[0])
+    return _in_full(status, place, found.coefficients[-1], np.sqrt(squares))

@@ -149,6 +149,33 @@ def newton_step(information: FloatArray, scale: FloatArray, score: FloatArray, s
     return squared_length, left
 
 
+@kernel
+def accepted(log_likelihood: float, before: float, largest: float, reach: float) -> bool:
+    """Whether a step is an improvement and no leap: it may double the largest log odds and add to it, so that no weight vanishes."""
+    return log_likelihood >= before - ROUNDING_OF_SUM * (1 - before) and largest <= 2 * reach + REACH
+
+
+@kernel
+def verdict(iteration: int, squared_length: float, left: float, least: float, gain: float, change: float) -> int:
+    """OK where the next step is so small that the maximum exists and is found, SEPARATED where none exists, else NOT_CONVERGED.
+
+    A likelihood of differences has no maximum when some direction lets none of them fall and one rise for ever. At the end of a step, the
+    score less the information times the step, which is zero, is a sum of the gradients of the differences; where the step has changed none of
+    them by 1, its weights are positive, which no such direction allows. Data that are separated never get there: their steps keep adding 1 to
+    some difference, and turn to a direction that separates.
+
+    Parameters
+    ----------
+    squared_length, left : of the step, as from `newton_step`
+    least, gain, change : smallest and largest gain of a difference, and the largest change in size
+    """
+    if squared_length < CONVERGED_BELOW and left > SINGULAR_BELOW and change < SMALL_CHANGE:
+        return OK
+    if iteration >= LOOK_FOR_SEPARATION_FROM and gain > 0.0 and least >= -ROUNDING_OF_MARGIN * gain:
+        return SEPARATED
+    return NOT_CONVERGED
+
+
 # Of one replicate. Patients are sorted by category, and category c begins at start[c]. The heights h of the cuts are padded: cut c lies below
 # category c, h[0] is inf and h[K] is -inf. `sums` has a row for every cut: score, diagonal, what lies beside it, and the border.
 SCORE, DIAGONAL, BESIDE, BORDER = 0, 1, 2, 3
@@ -313,24 +340,19 @@ def _maximise(x: FloatArray, code: IntArray, n_categories: IntArray, n_free: int
             add_share(h, share, rise, h_next)
             add_share(b, share, step, b_next)
             reached, largest = _evaluate(ordered, start, h_next, b_next, sums, score, corner, work)
-            if not (reached >= log_likelihood - ROUNDING_OF_SUM * (1 - log_likelihood) and largest <= 2 * reach + REACH):
+            if not accepted(reached, log_likelihood, largest, reach):
                 share *= 0.5
                 continue
             add_share(h, share, rise, h)
             add_share(b, share, step, b)
             log_likelihood, reach, share = reached, largest, 1.0
-            of_cuts = _eliminate_cuts(sums, score, corner, scale)
+            squared_length = _eliminate_cuts(sums, score, corner, scale)
             of_coefficients, left = newton_step(corner, scale, score, step)
             _raise_cuts(sums, step, rise)
-            resolved = of_cuts + of_coefficients < CONVERGED_BELOW and left > SINGULAR_BELOW
-            if resolved or iteration >= LOOK_FOR_SEPARATION_FROM:
-                least, gain, change = _gains(ordered, start, h, rise, step, work[6])
-                if resolved and change < SMALL_CHANGE:
-                    status[r] = OK
-                elif gain > 0.0 and least >= -ROUNDING_OF_MARGIN * gain:
-                    status[r] = SEPARATED
-                if status[r] != NOT_CONVERGED:
-                    break
+            least, gain, change = _gains(ordered, start, h, rise, step, work[6])
+            status[r] = verdict(iteration, squared_length + of_coefficients, left, least, gain, change)
+            if status[r] != NOT_CONVERGED:
+                break
         found[2, r] = log_likelihood
         if q > 0:
             found[0, r], found[1, r] = b[q - 1] + step[q - 1], 1 / corner[q - 1, q - 1]

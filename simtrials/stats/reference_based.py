@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simtrials.core.arrays import PATIENT, ArmArray, FloatArray, IntArray
+from simtrials.core.arrays import PATIENT, FloatArray
 from simtrials.core.kernels import kernel
 from simtrials.core.status import Status
 from simtrials.stats.imputation import Cohort, Draws, Imputed, draw_unknown, mean_path
@@ -38,32 +38,22 @@ def impute(patients: Cohort, draws: Draws, assumption: Assumption = "missing_at_
     """
     visit = range(patients.outcome.shape[2])[visit]
     completed = np.repeat(patients.outcome[:, :, visit, np.newaxis], draws.luck.shape[2], axis=2)
-    code = get_args(Assumption).index(assumption)
-    _impute(*patients[1:], draws.parameters, draws.luck, code, visit, completed)
+    _impute(patients, draws, get_args(Assumption).index(assumption), visit, completed)
     failed = (np.isnan(completed).any(axis=2) & (patients.arm >= 0)).any(axis=PATIENT)
     return Imputed(completed, np.where(failed, draws.status.max(axis=(1, 2)), int(Status.OK)))
 
 
 @kernel
-def _impute(
-    centred: FloatArray,
-    centre: FloatArray,
-    covariates: FloatArray,
-    arm: ArmArray,
-    deviation: IntArray,
-    parameters: FloatArray,
-    luck: FloatArray,
-    assumption: int,
-    visit: int,
-    completed: FloatArray,
-) -> None:
-    for r in range(centred.shape[0]):
-        for p in range(centred.shape[1]):
-            if arm[r, p] >= 0 and np.isnan(centred[r, p, visit]):
-                one = completed[r, p]
-                complete_patient(centred[r, p], covariates[r, p], arm[r, p], deviation[r, p], parameters[r], luck[r, p], assumption, visit, one)
+def _impute(patients: Cohort, draws: Draws, assumption: int, visit: int, completed: FloatArray) -> None:
+    outcome, covariates, arm, deviation = patients.centred, patients.covariates, patients.arm, patients.deviation
+    for r in range(completed.shape[0]):
+        parameters, centre = draws.parameters[r], patients.centre[r, visit]
+        for p in range(completed.shape[1]):
+            if arm[r, p] >= 0 and np.isnan(outcome[r, p, visit]):
+                one, luck = completed[r, p], draws.luck[r, p]
+                complete_patient(outcome[r, p], covariates[r, p], arm[r, p], deviation[r, p], parameters, luck, assumption, visit, one)
                 for m in range(one.size):
-                    one[m] += centre[r, visit]
+                    one[m] += centre
 
 
 @kernel
@@ -83,17 +73,19 @@ def complete_patient(
     own, mean, path, known = np.empty(n_visits), np.empty(n_visits), np.empty(n_visits), np.empty(n_visits)
     precision, source = np.empty((n_visits, n_visits + 1)), np.empty(n_visits, dtype=np.int64)
     refers = assumption != AT_RANDOM and arm != 0 and deviation < n_visits
-    last, n_known = 0, 0
-    for t in range(deviation):
-        if not np.isnan(outcome[t]):
-            last, n_known = t + 1, n_known + 1
+    last, gaps = deviation, False
+    while last > 0 and np.isnan(outcome[last - 1]):
+        last -= 1
+    for t in range(last):
+        if np.isnan(outcome[t]):
+            gaps = True
     for m in range(parameters.shape[0]):
         mean_path(parameters[m, arm], covariates, own)
         for t in range(n_visits):
             source[t] = arm
             known[t] = 0.0 if np.isnan(outcome[t]) else 1.0
             path[t] = outcome[t] - own[t]
-        if n_known < last:
+        if gaps:
             draw_unknown(path, known, last, source, parameters[m], luck[m], precision)
             known[:last] = 1.0
         if refers:

@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from simtrials.core.arrays import AnyArray, FloatArray, IntArray, patient_major
+from simtrials.core.arrays import AnyArray, FloatArray, IntArray
 from simtrials.core.kernels import kernel
 from simtrials.core.status import Status
 
@@ -49,46 +49,90 @@ def _close(stratum: FloatArray) -> None:
 
 @kernel
 def _walk(outcome: FloatArray, order: IntArray, arm: AnyArray, active: int, stratum: AnyArray, strata: FloatArray, value: FloatArray) -> None:
-    """Walk up through the values of one replicate, ties stratum by stratum."""
+    """Walk up through the values of one replicate; a set of ties is closed when a higher value appears in its stratum."""
+    for s in range(value.size):
+        value[s] = np.nan
+        for column in range(WIDTH):
+            strata[s, column] = 0.0
     for place in range(order.size):
         p = order[place]
-        if outcome[p] != outcome[p]:  # NaN is sorted to the end
-            break
-        if arm[p] == 0 or arm[p] == active:
-            s = stratum[p]
+        s = stratum[p]
+        if outcome[p] == outcome[p] and s >= 0 and (arm[p] == 0 or arm[p] == active):
             if outcome[p] != value[s]:
                 _close(strata[s])
                 value[s] = outcome[p]
             strata[s, TIED if arm[p] == 0 else TIED + 1] += 1.0
+    for s in range(value.size):
+        _close(strata[s])
+
+
+@kernel
+def _combine(strata: FloatArray, equal: bool, found: FloatArray) -> int:
+    """Statistic, index and standard error, (3,), of one replicate; returns its status."""
+    controls, actives, pairs, won, excess, null_variance, variance = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for s in range(strata.shape[0]):
+        control, treated = strata[s, BELOW], strata[s, BELOW + 1]
+        controls += control
+        actives += treated
+        if control > 0.0 and treated > 0.0:
+            n, product = control + treated, control * treated
+            weight = 1.0 if equal else 1 / (n + 1)
+            lost = product - strata[s, WON]
+            pairs += weight * product
+            won += weight * strata[s, WON]
+            excess += weight * (strata[s, WON] - product / 2)
+            null_variance += weight * weight * product / 12 * (n + 1 - strata[s, CUBES] / (n * (n - 1)))
+            of_controls = (control * strata[s, SQUARED_CONTROL] - lost * lost) / (control - 1)
+            of_actives = (treated * strata[s, SQUARED_ACTIVE] - strata[s, WON] * strata[s, WON]) / (treated - 1)
+            variance += weight * weight * (of_controls + of_actives)
+    if min(controls, actives) < 2.0 or pairs == 0.0:
+        return TOO_FEW_PATIENTS
+    if null_variance == 0.0:
+        return NO_VARIATION
+    found[0] = excess / np.sqrt(null_variance)
+    found[1] = won / pairs
+    found[2] = np.sqrt(variance) / pairs if variance > 0.0 else np.nan
+    return OK
 
 
 @kernel
 def _compare(
-    outcome: FloatArray, order: IntArray, arm: AnyArray, active: int, stratum: AnyArray, n_strata: int, equal: bool, found: FloatArray, status: IntArray
-) -> None:
-    """All arrays (replicate, patient); `found` (3, replicate) takes z, the index and its standard error."""
-    strata, value = np.empty((n_strata, WIDTH)), np.empty(n_strata)
-    for r in range(order.shape[0]):
-        for s in range(n_strata):
-            value[s] = np.nan
-            for column in range(WIDTH):
-                strata[s, column] = 0.0
+    outcome: FloatArray, order: IntArray, arm: AnyArray, active: int, stratum: AnyArray, equal: bool, strata: FloatArray, found: FloatArray
+) -> IntArray:
+    """Status (replicate,); arrays are (replicate, patient), and `found` (replicate, 3) takes statistic, index and standard error."""
+    status, value = np.empty(len(order), dtype=np.int64), np.empty(len(strata))
+    for r in range(len(order)):
         _walk(outcome[r], order[r], arm[r], active, stratum[r], strata, value)
-        n_control, n_active, pairs, excess, null_variance, variance = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        for s in range(n_strata):
-            _close(strata[s])
-            control, treated, won = strata[s, BELOW], strata[s, BELOW + 1], strata[s, WON]
-            n_control += control
-            n_active += treated
-            if control > 0.0 and treated > 0.0:
-                n = control + treated
-                weight = 1.0 if equal else 1 / (n + 1)
-                lost = control * treated - won
-                pairs += weight * control * treated
-                excess += weight * (won - control * treated / 2)
-                null_variance += weight * weight * control * treated / 12 * (n + 1 - strata[s, CUBES] / (n * (n - 1)))
-                of_control = control * strata[s, SQUARED_CONTROL] - lost_or_won(control, treated, won)
-                variance += weight * weight * 0.0
-        status[r] = OK
+        status[r] = _combine(strata, equal, found[r])
+    return status
 
 
+def van_elteren(
+    outcome: FloatArray, arm: AnyArray, active: int, stratum: AnyArray, weights: Literal["van_elteren", "equal"] = "van_elteren"
+) -> StratifiedRankComparison:
+    """Van Elteren's test: Wilcoxon rank sums within strata, added up with weights, by the normal approximation with correction for ties.
+
+    Parameters
+    ----------
+    outcome : (replicate, patient) float, only its order within a stratum matters; NaN where a patient has none
+    arm : (replicate, patient) int8, 0 for control, -1 for a patient who is not analysed
+    active : code of the arm that is compared with control
+    stratum : (replicate, patient) int codes from 0; a patient whose code is negative is not analysed
+    weights : of the rank sum of a stratum with n patients, "van_elteren" for 1 / (n + 1), which has the most power when the shift is the same
+        in all strata, or "equal" for 1, so that every pair of patients counts the same. The index of a stratum thus has the weight
+        n_control n_active / (n + 1), or n_control n_active.
+
+    Returns
+    -------
+    StratifiedRankComparison; TOO_FEW_PATIENTS with fewer than two patients in an arm, or when no stratum holds both arms; NO_VARIATION when
+    all values are tied in every stratum that does. A stratum without patients in one of the arms says nothing and is passed over.
+
+    Source: van Elteren (1960), Bulletin of the International Statistical Institute 37, 351-361; Lehmann (1975), Nonparametrics: Statistical
+    Methods Based on Ranks, sections 1.4 (ties) and 3.3 (blocks); standard error by stratum, DeLong, DeLong and Clarke-Pearson (1988),
+    Biometrics 44, 837-845.
+    """
+    outcome, arm, stratum = (np.ascontiguousarray(array) for array in (outcome, arm, stratum))
+    found = np.full((len(outcome), 3), np.nan)
+    strata = np.empty((max(int(stratum.max(initial=-1)), 0) + 1, WIDTH))
+    status = _compare(outcome, np.argsort(outcome, axis=-1), arm, active, stratum, weights == "equal", strata, found)
+    return StratifiedRankComparison(*found.T.copy(), status)

@@ -270,7 +270,7 @@ def _dropout(
             worse = change
         occur(state, i, ready, luck[:, i], event, worse)
         if declared.mechanism == "mar" and change is not None:
-            worse = change if missed is None else np.where(missed[i], worse, change)
+            worse = change if missed is None else np.asarray(np.where(missed[i], worse, change))
     return event
 
 

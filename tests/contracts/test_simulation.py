@@ -30,6 +30,7 @@ def streams(block=0, seed=7):
 
 ENDPOINTS = [pytest.param(declared, id=declared["kind"]) for declared in examples.EXAMPLES["endpoints"]]
 EFFECTS = [pytest.param(declared, id=declared["kind"]) for declared in examples.EXAMPLES["effects"]]
+DEPARTURES = [pytest.param(declared, id=declared["kind"]) for declared in examples.EXAMPLES["departures"]]
 POPULATIONS = [pytest.param(declared, id=declared["kind"]) for declared in examples.EXAMPLES["populations"]]
 
 
@@ -180,3 +181,65 @@ def test_a_rule_for_any_sample_admits_more_than_one_for_all():
 
     assert screened("any", 2) < screened("mean", 2) < screened("all", 2)
     assert screened("any", 2) < screened("single", 1) < screened("all", 2)
+
+
+@pytest.mark.parametrize("declared", DEPARTURES)
+def test_departures_keep_luck_when_patients_are_enrolled_in_two_goes(declared):
+    trial = prepared(departures={"it": declared})
+    cohort = Cohort(trial, streams(), 8)
+    cohort.enrol(24)
+    cohort.enrol(16)
+    parts, whole = cohort.result(), simulate(trial, streams(), 8, 40)
+    np.testing.assert_array_equal(values(parts)[0], values(whole)[0])
+    np.testing.assert_array_equal(parts.data.endpoints["symptoms"].observed, whole.data.endpoints["symptoms"].observed)
+    for name, week in whole.happened.items():
+        np.testing.assert_array_equal(parts.happened[name], week)
+
+
+@pytest.mark.parametrize("declared", DEPARTURES)
+def test_a_departure_leaves_the_cohort_as_it_was(declared):
+    plain, departed = simulate(prepared(), streams(), 8), simulate(prepared(departures={"it": declared}), streams(), 8)
+    if declared["kind"] == "baseline_inflation":
+        return
+    np.testing.assert_array_equal(plain.data.arm, departed.data.arm)
+    np.testing.assert_array_equal(plain.screening.n_screened, departed.screening.n_screened)
+    if declared["kind"] != "rater_noise":
+        np.testing.assert_array_equal(values(plain)[1], values(departed)[1])
+
+
+@pytest.mark.parametrize("declared", [d for d in DEPARTURES if d.id != "sites"])
+def test_without_its_departure_a_trial_is_the_plain_one(declared):
+    """Luck is kept, so a hypothetical world can be compared patient by patient."""
+    plain, departed = prepared(), prepared(departures={"it": declared})
+    removed = simulate(departed, streams(), 8, without=["it"], complete=True)
+    if declared["kind"] == "baseline_inflation":
+        np.testing.assert_array_equal(np.isnan(values(removed)[0]).sum(), 0)
+        return
+    np.testing.assert_array_equal(values(removed)[0], values(simulate(plain, streams(), 8))[0])
+
+
+@pytest.mark.parametrize("declared", DEPARTURES)
+def test_luck_of_departures_does_not_depend_on_the_arm(declared):
+    """Whoever is in the arm of the mixed trial fares as when everybody is in it."""
+    trial = prepared(departures={"it": declared})
+    mixed = simulate(trial, streams(), 8)
+    for arm in (0, 1):
+        forced = simulate(trial, streams(), 8, force_arm=arm)
+        same = mixed.data.arm == arm
+        np.testing.assert_array_equal(values(forced)[0][same], values(mixed)[0][same])
+
+
+def test_what_is_missing_exists_all_the_same():
+    trial = prepared(departures={"lost": {"kind": "dropout", "rate": 0.4}, "gaps": {"kind": "gaps", "probability": 0.2}})
+    seen, whole = simulate(trial, streams(), 32), simulate(trial, streams(), 32, complete=True)
+    observed = seen.data.endpoints["symptoms"].observed
+    assert 0.4 < observed.mean() < 0.8
+    np.testing.assert_array_equal(values(seen)[0][observed], values(whole)[0][observed])
+    assert np.isnan(values(seen)[0][~observed]).all()
+    assert not np.isnan(values(whole)[0]).any()
+
+
+def test_after_a_dropout_nothing_is_seen():
+    trial = prepared(departures={"lost": {"kind": "dropout", "rate": 0.5, "mechanism": "mnar", "log_odds_per_point": 0.2}})
+    observed = simulate(trial, streams(), 64).data.endpoints["symptoms"].observed
+    assert (observed[:, :, 1:] <= observed[:, :, :-1]).all()

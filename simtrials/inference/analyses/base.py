@@ -1,6 +1,7 @@
 """What every analysis offers: a question about one outcome of one endpoint, and estimates for a block of trials."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from simtrials.core.registry import Registry
 from simtrials.stats.counts import EventCounts, event_counts
 
 AnalysisSet = Literal["all_randomised", "post_baseline", "completers"]
+Missing = Literal["excluded", "non_response", "locf", "bocf"]
 SETS = {
     "all_randomised": "all randomised",
     "post_baseline": "at least one visit after baseline",
@@ -32,6 +34,11 @@ class Analysis(Component):
     week: PositiveWeeks | None = Field(default=None, description="visit; default: the endpoint's last")
     arm: str | None = Field(default=None, description="the arm compared with control; default: the first active one")
     where: str | None = Field(default=None, description="subgroup, as a condition on what was measured before randomisation, such as 'crp >= 3'")
+    estimand: str | None = Field(default=None, description="the declared estimand that it serves; default: treatment policy for every event")
+    missing: Missing = Field(
+        default="excluded",
+        description="excluded: patients without the outcome are left out; non_response: they count as failures; locf, bocf: carried forward",
+    )
     analysis_set: AnalysisSet = Field(default="all_randomised", description="who is analysed")
     alpha: OpenProbability = Field(default=0.05, description="two-sided level of test and interval; ignored when one_sided_alpha is given")
     one_sided_alpha: OpenProbability | None = Field(default=None, description="one-sided level of a test in the direction of benefit")
@@ -99,7 +106,23 @@ class Analysis(Component):
             arm = np.where(measured.observed.any(axis=2), arm, np.int8(-1))
         elif self.analysis_set == "completers":
             arm = np.where(measured.observed[:, :, -1], arm, np.int8(-1))
-        return View(data, measured, outcome.read(measured, week), arm, self.active(data), outcome.benefit_sign(measured))
+        value = outcome.read(_carried(measured, self.missing), week)
+        sign = outcome.benefit_sign(measured)
+        if self.missing == "non_response":
+            value = np.where(np.isnan(value) & (arm >= 0), 0.0 if sign > 0 else 1.0, value)
+        return View(data, measured, value, arm, self.active(data), sign)
+
+
+def _carried(measured: Measurements, missing: Missing) -> Measurements:
+    """Missing values filled with the last one seen (locf) or with the baseline (bocf)."""
+    if missing not in ("locf", "bocf") or measured.baseline is None:
+        return measured
+    value = measured.value.copy()
+    last = measured.baseline
+    for visit in range(value.shape[2]):
+        value[:, :, visit] = np.where(np.isnan(value[:, :, visit]), last, value[:, :, visit])
+        last = value[:, :, visit] if missing == "locf" else measured.baseline
+    return replace(measured, value=value)
 
 
 class View:

@@ -36,8 +36,8 @@ class Departure(Component):
     kind: str
 
     def luck(self, path: str, streams: Streams, n_replicates: int, n_patients: int, n_weeks: int) -> FloatArray:
-        """(P, I, R) one uniform number per patient and interval between visits."""
-        return uniforms(streams[path], (n_replicates, n_patients, n_weeks)).transpose(1, 2, 0)
+        """(P, I, R) the uniform numbers that it needs of each patient: none, one, or one per interval between visits."""
+        return np.zeros((n_patients, 0, n_replicates))
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -46,6 +46,11 @@ class Departure(Component):
 
 
 DEPARTURES = Registry("departures", "departure", Departure)
+
+
+def patient_luck(path: str, streams: Streams, n_replicates: int, n_patients: int, size: int) -> FloatArray:
+    """(P, I, R) uniform numbers, drawn patient by patient."""
+    return uniforms(streams[path], (n_replicates, n_patients, size)).transpose(1, 2, 0)
 
 
 class WithHazard(Departure):
@@ -60,6 +65,9 @@ class WithHazard(Departure):
     timing: Literal["per_visit", "per_week"] = Field(
         default="per_visit", description="whether the odds are the same in every interval or in every week"
     )
+
+    def luck(self, path: str, streams: Streams, n_replicates: int, n_patients: int, n_weeks: int) -> FloatArray:
+        return patient_luck(path, streams, n_replicates, n_patients, n_weeks)
 
     def rates(self, arms: tuple[str, ...]) -> FloatArray:
         """(A,) the share aimed at in each arm.

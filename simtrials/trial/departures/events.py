@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from simtrials.core.arrays import FloatArray
 from simtrials.core.check import Finite, NonNegative, PositiveWeeks, Probability, fault
 from simtrials.core.rng import Streams
-from simtrials.trial.departures.base import DEPARTURES, Departure, WithHazard
+from simtrials.trial.departures.base import DEPARTURES, Departure, WithHazard, patient_luck
 
 
 class IntercurrentEvent(WithHazard):
@@ -77,7 +77,7 @@ class NonAdherence(Departure):
     dose: Probability = Field(description="share of the benefit that they have")
 
     def luck(self, path: str, streams: Streams, n_replicates: int, n_patients: int, n_weeks: int) -> FloatArray:
-        return super().luck(path, streams, n_replicates, n_patients, 1)
+        return patient_luck(path, streams, n_replicates, n_patients, 1)
 
     def factor(self, luck: FloatArray) -> FloatArray:
         """(P, R) share of the drug's benefit."""

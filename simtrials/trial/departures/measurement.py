@@ -8,7 +8,7 @@ from pydantic import Field
 from simtrials.core.arrays import ArmArray, FloatArray
 from simtrials.core.check import Finite, NonNegative, Positive, Probability
 from simtrials.core.rng import Streams, normals
-from simtrials.trial.departures.base import DEPARTURES, Departure
+from simtrials.trial.departures.base import DEPARTURES, Departure, patient_luck
 
 
 @DEPARTURES.register
@@ -47,7 +47,7 @@ class Unblinding(Departure):
         return (self.endpoint,)
 
     def luck(self, path: str, streams: Streams, n_replicates: int, n_patients: int, n_weeks: int) -> FloatArray:
-        return super().luck(path, streams, n_replicates, n_patients, 1)
+        return patient_luck(path, streams, n_replicates, n_patients, 1)
 
     def shift(self, luck: FloatArray, arm: ArmArray, arms: tuple[str, ...], week: float) -> FloatArray | None:
         """(P, R) reported benefit at `week`."""

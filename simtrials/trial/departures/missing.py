@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 
 from simtrials.core.arrays import BoolArray, FloatArray
 from simtrials.core.check import Probability, fault
-from simtrials.trial.departures.base import DEPARTURES, Departure, WithHazard
+from simtrials.core.rng import Streams
+from simtrials.trial.departures.base import DEPARTURES, Departure, WithHazard, patient_luck
 
 
 @DEPARTURES.register
@@ -32,6 +33,9 @@ class Gaps(Departure):
 
     kind: Literal["gaps"] = "gaps"
     probability: Probability = Field(description="chance of missing a visit")
+
+    def luck(self, path: str, streams: Streams, n_replicates: int, n_patients: int, n_weeks: int) -> FloatArray:
+        return patient_luck(path, streams, n_replicates, n_patients, n_weeks)
 
     def missed(self, luck: FloatArray) -> BoolArray:
         """(P, I, R) true where a visit is missed."""
