@@ -26,7 +26,7 @@ types:
 	$(BIN)/mypy
 
 unit:
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 bench:
 	$(BIN)/python benchmarks/speed.py

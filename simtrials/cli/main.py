@@ -7,7 +7,7 @@ import typer
 
 from simtrials.cli import learn, patients, read, run
 from simtrials.cli.app import app
-from simtrials.core.errors import SimtrialsError
+from simtrials.core.errors import SimtrialsError, Stopped
 
 COMMANDS = (learn, patients, read, run)
 """Modules whose commands are known to the program."""
@@ -24,8 +24,8 @@ def main() -> None:
             raise
         typer.echo(str(error), err=True)
         sys.exit(2)
-    except KeyboardInterrupt as stopped:
-        typer.echo(str(stopped) or "stopped", err=True)
+    except Stopped as stopped:
+        typer.echo(str(stopped), err=True)
         sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

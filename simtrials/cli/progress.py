@@ -50,6 +50,8 @@ class Bar:
             self._progress.update(self._task, description=words[:36], completed=done, total=total, numbers=numbers, rate=left)
             return
         tenth = 10 * done // total
+        if cell != "as declared" and done < total:
+            return
         if (cell, tenth) != self._tenth and (tenth > self._tenth[1] or cell != self._tenth[0]):
             self._tenth = (cell, tenth)
             print(f"  {words}  {numbers}  {left}".rstrip(), file=sys.stderr)  # noqa: T201

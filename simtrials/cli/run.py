@@ -37,19 +37,21 @@ def run(
 
     See also: check, show, report
     """
-    from simtrials.core.errors import SimtrialsError, did_you_mean
+    from simtrials.core.errors import SimtrialsError, Stopped, did_you_mean
     from simtrials.core.kernels import compiled_before
     from simtrials.engine.files import read
     from simtrials.engine.run import run as run_scenario
+    from simtrials.report.text import head, summary
 
     backends = ("auto", "serial", "threads", "loky", "dask")
     if backend not in backends:
         raise SimtrialsError(f"--backend: no backend called {backend!r}{did_you_mean(backend, backends)}")
     scenario = read(file, changes(set_))
-    if not quiet:
-        typer.echo(f"{scenario.name}: {scenario.question}".rstrip(": "), err=True)
-        if not compiled_before():
-            typer.echo("  compiling the simulation, once on this machine (about 20 s)", err=True)
+    told = not quiet and not as_json
+    if told:
+        typer.echo(head(scenario))
+    if not quiet and not compiled_before():
+        typer.echo("  compiling the simulation, once on this machine (about 20 s)", err=True)
     command = shlex.join(["simtrials", *sys.argv[1:]])
     with Bar(quiet) as bar:
         try:
@@ -66,10 +68,10 @@ def run(
                 command=command,
             )
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"stopped at {bar.done:,} of {bar.total:,}; run the same command to continue") from None
+            raise Stopped(f"stopped at {bar.done:,} of {bar.total:,}; run the same command to continue") from None
     if report:
         result.report()
-    typer.echo(json.dumps(result.to_dict(), indent=1) if as_json else result.summary())
+    typer.echo(json.dumps(result.to_dict(), indent=1) if as_json else summary(result, headed=not told))
 
 
 @app.command(rich_help_panel="Plan")

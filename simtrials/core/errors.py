@@ -9,6 +9,10 @@ class SimtrialsError(Exception):
     """A mistake of the declaration or of the call, told without a traceback."""
 
 
+class Stopped(Exception):
+    """Stopped by the user on the way; the message says how to go on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One fault of a declaration: the dotted path where it stands, and a sentence."""

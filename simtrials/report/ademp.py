@@ -4,9 +4,6 @@ Source: Morris, White & Crowther 2019, Statistics in Medicine 38:2074.
 """
 
 from collections.abc import Iterator
-from typing import Any
-
-from pydantic import BaseModel
 
 from simtrials.engine.cells import NULL, SCENARIO
 from simtrials.engine.result import Run
@@ -14,12 +11,10 @@ from simtrials.inference.analyses import SETS, Analysis
 from simtrials.report import numbers
 from simtrials.report.assumed import biomarker_of, course_in_words, effects_of, shape_in_words
 from simtrials.report.checks import effect_in_words
+from simtrials.report.departures import in_words
 from simtrials.report.names import admitted_in_words, interval_name, labels_of, question_of, spoken, spoken_assay, spoken_endpoint, spoken_in
 from simtrials.report.sentences import benefit_in_words, levels_of
 from simtrials.report.tables import cell_in_words
-from simtrials.report.toml import values_of
-
-LONGEST_VALUE = 60
 
 
 def ademp(run: Run) -> list[tuple[str, list[str]]]:
@@ -31,24 +26,6 @@ def ademp(run: Run) -> list[tuple[str, list[str]]]:
         ("Methods", [_method(run, name, analysis) for name, analysis in run.scenario.analyses.items()]),
         ("Performance measures", list(_performance(run))),
     ]
-
-
-def in_words(component: BaseModel) -> str:
-    """A component by its kind and its short values: `serial (observed crp_mg_l, resolution 0.1)`."""
-    values = {name: value for name, value in values_of(component).items() if name != "kind"}
-    parts = [f"{name.replace('_', ' ')} {words}" for name, value in values.items() if len(words := _words(value)) <= LONGEST_VALUE]
-    kind = str(getattr(component, "kind", "")).replace("_", " ")
-    return f"{kind} ({', '.join(parts)})" if parts else kind
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return " and ".join(_words(item) for item in value)
-    if isinstance(value, dict):
-        return "; ".join(f"{key} {_words(item)}" for key, item in value.items() if key != "kind")
-    return numbers.plain(value) if isinstance(value, int | float) else str(value)
 
 
 def _mechanism(run: Run) -> Iterator[str]:
@@ -66,6 +43,7 @@ def _mechanism(run: Run) -> Iterator[str]:
         course = course_in_words(scenario, name)
         yield f"{spoken_endpoint(scenario, name)}: {spoken(endpoint.kind)}, week {weeks}; under control {course}."
     yield from (f"Correlation of {pair.between[0]} and {pair.between[1]}: {numbers.plain(pair.rho)}." for pair in scenario.correlations)
+    yield from (f"Departure from the plan, {spoken(name)}: {in_words(departure)}." for name, departure in scenario.departures.items())
     for name, arm, effect in effects_of(scenario):
         shape = shape_in_words(effect, *biomarker_of(scenario, effect))
         yield f"Effect of {spoken(arm)}: {effect_in_words(scenario, run.portrait, name, arm)}; {shape}."

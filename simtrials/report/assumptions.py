@@ -9,6 +9,7 @@ from simtrials.engine.scenario import Scenario
 from simtrials.report import numbers
 from simtrials.report.assumed import biomarker_of, course_in_words, effects_of, shape_in_words, size_in_words
 from simtrials.report.checks import effect_in_words
+from simtrials.report.departures import departures_in_words
 from simtrials.report.names import admitted_in_words, domain_of, labels_of, question_of, spoken, spoken_assay, spoken_endpoint
 from simtrials.report.rows import PowerRow, failure_sentences, widest_interval
 from simtrials.report.sentences import levels_of
@@ -36,7 +37,7 @@ def assumptions(run: Run) -> list[Assumption]:
     shape = _shape(scenario)
     rows += [shape] if shape else []
     rows.append(_course(scenario))
-    rows.append(Assumption("Dropout", "nobody", NO_SOURCE))
+    rows.append(_departures(run))
     rows.append(_screening(scenario))
     rows.append(_level(scenario))
     return rows
@@ -102,6 +103,15 @@ def _course(scenario: Scenario) -> Assumption:
     return Assumption(f"Under {spoken(scenario.design.arms[0])}", *_joined(parts))
 
 
+def _departures(run: Run) -> Assumption:
+    """Who is lost and what else happens; nobody and nothing when no departure is declared."""
+    names = run.scenario.departures
+    if not names:
+        return Assumption("Dropout", "nobody", NO_SOURCE)
+    sources = dict.fromkeys(source_of(run.scenario, f"departures.{name}") for name in names)
+    return Assumption("Departures", departures_in_words(run.scenario, run.portrait), "; ".join(sources))
+
+
 def _screening(scenario: Scenario) -> Assumption:
     if not scenario.eligibility:
         return Assumption("Enrolled", "everybody who is screened", source_of(scenario, "eligibility"))
@@ -134,7 +144,7 @@ class Point:
 def minded(run: Run, rows: Sequence[PowerRow]) -> list[Point]:
     """What a reader should mind, most important first: failures are always said, also when there are none."""
     others = [*_unsure(run, rows), _widest(rows), *_levels(run), "Sensitivity to the assumptions: not examined.", left_out(run.scenario)]
-    return [*_failures(rows), *(Point(words) for words in others)]
+    return [*_failures(rows), *(Point(words) for words in others if words)]
 
 
 def _failures(rows: Sequence[PowerRow]) -> list[Point]:
@@ -182,7 +192,7 @@ def _levels(run: Run) -> Iterator[str]:
 
 def left_out(scenario: Scenario) -> str:
     """What the scenario does not contain."""
-    parts = ["nobody drops out and no visit is missed"]
+    parts = [] if scenario.departures else ["nobody drops out and no visit is missed"]
     if len(scenario.analyses) > 1:
         parts.append(f"the powers of the {len(scenario.analyses)} analyses are each at their own alpha, not adjusted for multiplicity")
-    return f"Left out: {'; '.join(parts)}."
+    return f"Left out: {'; '.join(parts)}." if parts else ""

@@ -6,6 +6,7 @@ from typing import Any
 from simtrials.engine.scenario import Scenario
 from simtrials.report import numbers
 from simtrials.report.assumed import biomarker_of, effects_of, shape_in_words, size_in_words, smd_in_words
+from simtrials.report.departures import departure_rows, other_departures
 from simtrials.report.names import domain_of, rule_in_words, spoken, spoken_assay, spoken_endpoint, week_words
 from simtrials.report.sentences import measured_sentence, screening_sentence
 from simtrials.report.text import INDENT, aligned, head, paragraph
@@ -19,6 +20,7 @@ def check_text(scenario: Scenario, portrait: Portrait, seconds: float | None = N
     blocks = [head(scenario), _enrolled(scenario, portrait), _people(portrait)]
     blocks += [_endpoint(scenario, portrait, name) for name in scenario.endpoints]
     blocks += [_table(table, 1) for table in tenths(scenario, portrait)]
+    blocks += [_departures(scenario, portrait)]
     blocks += [paragraph(f"{note}.", INDENT) for note in portrait["notes"]]
     if seconds is not None:
         blocks.append(f"{INDENT}{numbers.whole(scenario.n_replicates)} simulated trials need about {numbers.duration(seconds)}.")
@@ -59,6 +61,15 @@ def people_rows(portrait: Portrait) -> list[tuple[str, str, str]]:
 def _mean_sd(moments: Sequence[float], places: int) -> str:
     mean, sd = moments
     return f"{numbers.fixed(mean, places)} ({numbers.fixed(sd, places)})"
+
+
+def _departures(scenario: Scenario, portrait: Portrait) -> str:
+    """Events and who is still seen, by arm; what else departs from the plan."""
+    if not scenario.departures:
+        return paragraph("Nobody drops out and no visit is missed.", INDENT)
+    others = other_departures(scenario, portrait)
+    also = [paragraph(f"Also: {', '.join(others)}.", INDENT)] if others else []
+    return "\n".join([_table(departure_rows(scenario, portrait), 1), *also])
 
 
 def _people(portrait: Portrait) -> str:

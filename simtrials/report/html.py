@@ -142,6 +142,7 @@ def _patients(run: Run, pictures: Mapping[str, Picture]) -> dict[str, Any]:
         "flow": pictures.get("flow"),
         "screening_table": tables.screening_table(run) if run.scenario.eligibility else None,
         "people_table": tables.people_table(run),
+        "departures_table": tables.departures_table(run),
         "effect_pictures": _of_kind(pictures, "effect"),
         "effects_realised": effects,
         "tenths_tables": list(tables.tenths_tables(run)),

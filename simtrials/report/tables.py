@@ -10,6 +10,7 @@ from simtrials.engine.cells import SCENARIO
 from simtrials.engine.result import Run
 from simtrials.report import numbers
 from simtrials.report.checks import outcome_rows, people_rows, tenths
+from simtrials.report.departures import departure_rows, other_departures
 from simtrials.report.look import RATIO_DIGITS
 from simtrials.report.names import Unit, interval_name, labels_of, question_of, spoken, spoken_endpoint, unit_of
 from simtrials.report.rows import PowerRow, count_of, power_rows, reason_in_words
@@ -47,11 +48,7 @@ def _shares(run: Run, name: str, tally: Tally, closed: PowerRow) -> Iterator[tup
         tested = n - count.failed
         yield "power among the estimable, %", numbers.share_detail(tally.n_benefit, tested), f"of {numbers.whole(tested)}"
     yield "significant in either direction, %", numbers.DASH if none else numbers.share_detail(tally.n_rejected, n), ""
-    yield (
-        "not estimable, %",
-        numbers.share_detail(tally.n_failed, n),
-        f"{numbers.whole(count.infinite)} infinite, tested all the same" if count.infinite else "",
-    )
+    yield "not estimable, %", numbers.share_detail(tally.n_failed, n), ""
     level = numbers.percent(1 - analysis.two_sided_alpha)
     other = interval_name(analysis)
     note = f"interval of another procedure than the test: {other}" if other else ""
@@ -188,6 +185,13 @@ def people_table(run: Run) -> Table | None:
     """Who is enrolled against who is screened."""
     rows = people_rows(run.portrait)
     return Table("Screened and enrolled", ("who", "screened", "enrolled"), rows, right=(1, 2)) if rows else None
+
+
+def departures_table(run: Run) -> Table | None:
+    """Events and who is still seen, by arm."""
+    table, others = departure_rows(run.scenario, run.portrait), other_departures(run.scenario, run.portrait)
+    notes = (f"Also: {', '.join(others)}.",) if others else ()
+    return Table("Departures from the plan", table[0], table[1:], right=tuple(range(1, len(table[0]))), notes=notes) if table else None
 
 
 def screening_table(run: Run) -> Table:

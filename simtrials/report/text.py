@@ -17,10 +17,10 @@ MOST_EXTENDED = 20
 """A run is proposed to be extended to this many times its size at most."""
 
 
-def summary(run: Run) -> str:
-    """The terminal block: question, answer, table of powers, notes, screening, time, report, and what could come next."""
+def summary(run: Run, headed: bool = True) -> str:
+    """The terminal block: question (unless it was printed before), answer, table of powers, notes, screening, time, report, what comes next."""
     rows = power_rows(run)
-    blocks = [head(run.scenario), paragraph(caution(rows)), paragraph(" ".join(answer(run)))]
+    blocks = [head(run.scenario) if headed else "", paragraph(caution(rows)), paragraph(" ".join(answer(run)))]
     blocks += [_power_table(rows, run.scenario.target_power), _notes(run, rows), *_tail(run, rows)]
     return "\n".join(block for block in blocks if block)
 

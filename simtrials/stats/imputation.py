@@ -11,8 +11,8 @@ It starts from the visits before the first gap. Without gaps the draws are indep
 
 Second half, what is assumed of a patient's missing visits: `reference_based`. Pooling: `rubin`.
 
-Sources: Rubin (1987), Multiple Imputation for Nonresponse in Surveys, section 5.3 (one regression, pages 166-167); Schafer (1997), Analysis
-of Incomplete Multivariate Data, sections 6.5.2 (monotone patterns) and 6.5.4 (monotone data augmentation).
+Sources: Rubin (1987), Multiple Imputation for Nonresponse in Surveys, pages 166-167 (one regression); Schafer (1997), Analysis of Incomplete
+Multivariate Data, section 6.5 (factored likelihoods and monotone data augmentation).
 """
 
 from collections.abc import Sequence
@@ -74,21 +74,13 @@ class Draws(NamedTuple):
     """(replicate, arm, visit) why a regression could not be fitted; its parameters are NaN"""
 
 
-class Imputed(NamedTuple):
-    """Completed outcomes at one visit."""
-
-    outcome: FloatArray
-    """(replicate, patient, imputation) points; NaN where it is missing and not to be imputed, or could not be"""
-    status: IntArray
-    """(replicate,) OK, or why a needed regression could not be fitted"""
-
-
 def draw_luck(rng: np.random.Generator, shape: tuple[int, int, int], n_imputations: int, n_covariates: int, burn_in: int = 5) -> Luck:
     """All random numbers of an imputation of outcomes of `shape` (replicate, patient, visit).
 
     The numbers of the parameters come first, then those of the patients one after the other: a larger trial keeps its first patients' luck.
     `burn_in` cycles precede the first imputation where there are gaps. The chain forgets its start at the rate of the share of information
-    that is lost to gaps, so five cycles leave a thousandth of the start if a quarter is lost.
+    that is lost to gaps, so five cycles leave a thousandth of the start if a quarter is lost. The numbers of 256 replicates of 200 patients,
+    5 visits and 20 imputations take 54 MB.
     """
     if n_imputations < 1 or burn_in < 0:
         raise ValueError(f"n_imputations must be at least 1 and burn_in at least 0, got {n_imputations} and {burn_in}")
@@ -183,11 +175,14 @@ def posterior_draws(patients: Cohort, luck: Luck, regressions: Regressions = "by
     """Draws of the regressions of each visit on covariates and earlier visits from their posterior: one set for each imputation.
 
     NaN, with TOO_FEW_PATIENTS (no residual degree of freedom), COLLINEAR or NO_VARIATION (fitted without error), where a regression could not
-    be fitted; a replicate that does not need it is imputed all the same.
+    be fitted; a replicate that does not need it is imputed all the same. ValueError where the luck was drawn for other data.
     """
+    (n_replicates, n_patients, n_visits), n_covariates = patients.outcome.shape, patients.covariates.shape[2]
+    fits = luck.patient.shape[:2] == (n_replicates, n_patients) and luck.coefficient.shape[3:] == (n_visits, 1 + n_covariates + n_visits)
+    if not fits:
+        raise ValueError("luck must be drawn for the shape of the outcomes and the number of covariates of these patients")
     columns, group = regressors_and_group(patients, regressions)
-    n_replicates, n_visits, n_groups = len(columns), patients.outcome.shape[2], 2 if regressions == "by_arm" else 1
-    used = used_visits(patients)
+    used, n_groups = used_visits(patients), 2 if regressions == "by_arm" else 1
     at_start, later = (residual_df(group, visits, n_groups, columns.shape[2], n_visits) for visits in used)
     with_gaps = (used[0] < used[1]).any(axis=PATIENT)
     chi_square = np.full((*luck.variance.shape[:2], n_groups, n_visits), np.nan)

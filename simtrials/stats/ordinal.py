@@ -10,15 +10,16 @@ so that the likelihood is that of two binary outcomes per patient, times a term 
 the shape of an arrow: tridiagonal in the cuts, with a border for the coefficients, and costs no more per cut than per patient.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from simtrials.core.arrays import AnyArray, FloatArray, IntArray
+from simtrials.core.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from simtrials.core.kernels import kernel
 from simtrials.core.status import Status
 from simtrials.stats.regression import centred_rows, cross_products, factor_and_status
+from simtrials.stats.stratified_ranks import ordered_by
 
 OK, SEPARATED, NOT_CONVERGED = int(Status.OK), int(Status.SEPARATED), int(Status.NOT_CONVERGED)
 MAX_ITERATIONS = 60
@@ -43,67 +44,12 @@ class OrdinalFit(NamedTuple):
     status: IntArray
 
 
-class OrderedValues(NamedTuple):
-    """The distinct values of each replicate in increasing order, and which of them a patient has."""
-
-    code: IntArray
-    """(replicate, patient) 0 for the lowest value of the replicate, -1 for NaN"""
-    distinct: FloatArray
-    """(replicate, place) the first `n` are the values, the others mean nothing"""
-    n: IntArray
-    """(replicate,) number of distinct values"""
-
-
-def ordered_values(values: FloatArray) -> OrderedValues:
-    """Replace the values (replicate, patient) by their places among the distinct values of the replicate; NaN has none."""
-    values = np.ascontiguousarray(values)
-    distinct = np.sort(values, axis=-1)  # NaN is sorted to the end
-    code = np.empty(values.shape, dtype=np.int64)
-    n = np.zeros(len(values), dtype=np.int64)
-    _find_places(values, distinct, code, n)
-    return OrderedValues(code, distinct, n)
-
-
 @kernel
-def _find_places(values: FloatArray, ranked: FloatArray, code: IntArray, n: IntArray) -> None:
-    """Keep one of each value in `ranked`, and look every patient's value up by bisection."""
-    for r in range(values.shape[0]):
-        kept, count = ranked[r], 0
-        for p in range(values.shape[1]):
-            value = kept[p]
-            if value == value and (count == 0 or value != kept[count - 1]):
-                kept[count] = value
-                count += 1
-        n[r] = count
-        for p in range(values.shape[1]):
-            value, place, width = values[r, p], 0, count
-            while width > 1:
-                half = width // 2
-                place += half if kept[place + half] <= value else 0
-                width -= half
-            code[r, p] = place if value == value else -1
-
-
-@kernel
-def sort_by_code(x: FloatArray, code: IntArray, n_codes: int, start: IntArray, order: IntArray, ordered: FloatArray) -> None:
-    """Write the columns x (column, patient) of the patients with a code in the order of their codes; code k begins at ``start[k]``."""
-    for k in range(n_codes + 1):
-        start[k] = 0
-    for p in range(code.size):
-        if code[p] >= 0:
-            start[code[p] + 1] += 1
-    for k in range(n_codes):
-        start[k + 1] += start[k]
-    for p in range(code.size):
-        if code[p] >= 0:
-            order[start[code[p]]] = p
-            start[code[p]] += 1
-    for k in range(n_codes, 0, -1):
-        start[k] = start[k - 1]
-    start[0] = 0
+def take(x: FloatArray, order: IntArray, n: int, out: FloatArray) -> None:
+    """Columns x (column, patient) of the first `n` patients of an order."""
     for m in range(x.shape[0]):
-        for i in range(start[n_codes]):
-            ordered[m, i] = x[m, order[i]]
+        for i in range(n):
+            out[m, i] = x[m, order[i]]
 
 
 @kernel
@@ -282,9 +228,7 @@ def _raise_cuts(sums: FloatArray, step: FloatArray, rise: FloatArray) -> None:
 
 
 @kernel
-def _gains(
-    x: FloatArray, start: IntArray, h: FloatArray, rise: FloatArray, step: FloatArray, predictor: FloatArray
-) -> tuple[float, float, float]:
+def _gains(x: FloatArray, start: IntArray, h: FloatArray, rise: FloatArray, step: FloatArray, predictor: FloatArray) -> tuple[float, float, float]:
     """Smallest and largest gain of a step in the log odds of what was observed, and its largest change of any difference that matters.
 
     The first two are over patients and cuts. The third also compares the change between neighbouring cuts with their distance.
@@ -317,22 +261,22 @@ def _start(start: IntArray, h: FloatArray, rise: FloatArray, b: FloatArray, step
 
 
 @kernel
-def _maximise(x: FloatArray, code: IntArray, n_categories: IntArray, n_free: int, status: IntArray, found: FloatArray) -> None:
-    """Maximise the likelihood of every replicate whose status is OK in its heights and the first `n_free` coefficients, the others being 0.
+def _maximise(x: FloatArray, order: IntArray, starts: IntArray, n_categories: IntArray, status: IntArray, found: FloatArray) -> None:
+    """Maximise the likelihood of every replicate whose status is OK in its heights and its coefficients.
 
     `x` (replicate, column, patient); `found` (3, replicate) takes the last coefficient, its standard error and the log-likelihood.
     """
-    n_patients, q = code.shape[1], n_free
-    start, order = np.empty(n_patients + 2, dtype=np.int64), np.empty(n_patients, dtype=np.int64)
+    q, n_patients = x.shape[1], order.shape[1]
     ordered, work, heights = np.empty((q, n_patients)), np.empty((7, n_patients)), np.empty((3, n_patients + 2))
     table, corner, vectors = np.empty((n_patients + 2, BORDER + q)), np.empty((q, q)), np.empty((5, q))
     b, b_next, step, score, scale = vectors[0], vectors[1], vectors[2], vectors[3], vectors[4]
-    for r in range(code.shape[0]):
+    for r in range(order.shape[0]):
         if status[r] != OK:
             continue
         size = n_categories[r] + 1
-        h, h_next, rise, sums = heights[0, :size], heights[1, :size], heights[2, :size], table[:size]
-        sort_by_code(x[r, :q], code[r], n_categories[r], start, order, ordered)
+        start, sums = starts[r, :size], table[:size]
+        h, h_next, rise = heights[0, :size], heights[1, :size], heights[2, :size]
+        take(x[r], order[r], start[size - 1], ordered)
         _start(start, h, rise, b, step)
         log_likelihood, reach, share = -np.inf, np.inf, 1.0
         status[r] = NOT_CONVERGED
@@ -389,18 +333,40 @@ def proportional_odds(
     Source: McCullagh (1980), JRSS B 42, 109-142 (model); Pratt (1981), JASA 76, 103-106 (the log-likelihood is concave); Albert and
     Anderson (1984), Biometrika 71, 1-10 (existence, here for two binary outcomes per patient).
     """
-    rows, _, n = centred_rows(np.where(np.isnan(outcome), np.nan, 0.0), arm, active, covariates, tested)
-    status = factor_and_status(cross_products(rows, np.zeros(rows.shape[1:]), n))[1]
-    analysed = rows[: outcome.shape[1], 0].T > 0
-    code, _, n_categories = ordered_values(np.where(analysed, outcome, np.nan))
-    status[status == Status.NO_VARIATION] = Status.OK
-    status[(status == Status.OK) & (n_categories < 2)] = Status.NO_VARIATION
-    x = np.ascontiguousarray(rows[: outcome.shape[1], 1:-1].transpose(2, 1, 0))
+    x, analysed, status = covariate_rows(outcome, arm, active, covariates, tested)
+    by_outcome = ordered_by(np.where(analysed, outcome, np.nan))
+    status[(status == Status.OK) & (by_outcome.n < 2)] = Status.NO_VARIATION
+    estimate, std_error, statistic = last_coefficient(lambda x, found: _maximise(x, *by_outcome, status, found), x, status, test)
+    return OrdinalFit(estimate, std_error, statistic, status)
+
+
+def last_coefficient(maximise: Callable[[FloatArray, FloatArray], None], x: FloatArray, status: IntArray, test: str) -> FloatArray:
+    """Estimate, standard error and statistic, (3, replicate), of the last column of a model.
+
+    `maximise` takes the columns and an array for the last coefficient, its standard error and the log-likelihood; it updates `status`.
+    """
     full, null = np.full((2, 3, len(status)), np.nan)
-    _maximise(x, code, n_categories, x.shape[1], status, full)
+    maximise(x, full)
     statistic = full[0] / full[1]
     if test == "likelihood_ratio":
-        _maximise(x, code, n_categories, x.shape[1] - 1, status, null)
+        maximise(x[:, :-1].copy(), null)
         statistic = np.sign(full[0]) * np.sqrt(2 * np.maximum(full[2] - null[2], 0.0))
-    full[:, status != Status.OK] = np.nan
-    return OrdinalFit(full[0], full[1], np.where(status == Status.OK, statistic, np.nan), status)
+    return np.where(status == Status.OK, [full[0], full[1], statistic], np.nan)
+
+
+def covariate_rows(
+    outcome: FloatArray, arm: AnyArray, active: int, covariates: Sequence[AnyArray], tested: int
+) -> tuple[FloatArray, BoolArray, IntArray]:
+    """The columns of a model without intercept whose outcome is not a number to be fitted; arguments as for `proportional_odds`.
+
+    Returns
+    -------
+    x : (replicate, column, patient) the treatment and the covariates, the tested one last, centred over the patients analysed
+    analysed : (replicate, patient), of the compared arms and with no value missing
+    status : (replicate,) TOO_FEW_PATIENTS, COLLINEAR or OK
+    """
+    rows, _, n = centred_rows(np.where(np.isnan(outcome), np.nan, 0.0), arm, active, covariates, tested)
+    status = factor_and_status(cross_products(rows, np.zeros(rows.shape[1:]), n))[1]
+    status[status == Status.NO_VARIATION] = Status.OK  # the outcome was replaced by 0
+    rows = rows[: outcome.shape[1]]
+    return np.ascontiguousarray(rows[:, 1:-1].transpose(2, 1, 0)), rows[:, 0].T > 0, status

@@ -10,18 +10,27 @@ random under each assumption.
 Source: Carpenter, Roger and Kenward (2013), Journal of Biopharmaceutical Statistics 23:1352-1371, section 4.3.
 """
 
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simtrials.core.arrays import PATIENT, FloatArray
+from simtrials.core.arrays import PATIENT, FloatArray, IntArray
 from simtrials.core.kernels import kernel
 from simtrials.core.status import Status
-from simtrials.stats.imputation import Cohort, Draws, Imputed, draw_unknown, mean_path
+from simtrials.stats.imputation import Cohort, Draws, draw_unknown, mean_path
 
 Assumption = Literal["missing_at_random", "jump_to_reference", "copy_increments", "copy_reference"]
 AT_RANDOM, JUMP, INCREMENTS, COPY = range(4)
+
+
+class Imputed(NamedTuple):
+    """Completed outcomes at one visit."""
+
+    outcome: FloatArray
+    """(replicate, patient, imputation) points; NaN where it is missing and not to be imputed, or could not be"""
+    status: IntArray
+    """(replicate,) OK, or why a needed regression could not be fitted"""
 
 
 def impute(patients: Cohort, draws: Draws, assumption: Assumption = "missing_at_random", visit: int = -1) -> Imputed:
@@ -118,7 +127,7 @@ def delta_shift(patients: Cohort, delta: ArrayLike, cumulative: bool = False, ar
     -------
     (replicate, patient) points, 0 for a patient who is not adjusted
 
-    Source: Cro, Morris, Kenward and Carpenter (2020), Statistics in Medicine 39:2815-2842, section 3 (delta-based imputation).
+    Source: Cro, Morris, Kenward and Carpenter (2020), Statistics in Medicine 39:2815-2842.
     """
     n_visits = patients.outcome.shape[2]
     visit = range(n_visits)[visit]

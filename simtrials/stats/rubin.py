@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike
 from simtrials.core.arrays import PATIENT, AnyArray, ArmArray, FloatArray, IntArray
 from simtrials.core.kernels import kernel
 from simtrials.core.status import Status
-from simtrials.stats.imputation import Imputed, analysed
+from simtrials.stats.imputation import analysed
 from simtrials.stats.proportions import log_risk_ratio, risk_difference
 from simtrials.stats.quantiles import t_p_value
+from simtrials.stats.reference_based import Imputed
 from simtrials.stats.regression import COLLINEAR_BELOW
 
 IMPUTATION = 1  # axis
@@ -51,7 +52,7 @@ def pool(analyses: Analyses) -> Pooled:
     the estimate stands. ValueError with fewer than two imputations.
 
     Source: Rubin (1987), Multiple Imputation for Nonresponse in Surveys, equations 3.1.2 to 3.1.5; Barnard and Rubin (1999), Biometrika
-    86:948-955, equations 3 to 5.
+    86:948-955.
     """
     n_imputations = analyses.estimate.shape[IMPUTATION]
     if n_imputations < 2:
@@ -212,11 +213,11 @@ def responders(
     Analyses, active against control, with infinite degrees of freedom; a patient without an outcome or a baseline is not counted.
     TOO_FEW_PATIENTS where an arm has nobody; EMPTY_CELL where a ratio has no correction.
 
-    Source: as `risk_difference` and `log_risk_ratio`; pooling on these scales, van Buuren (2018), Flexible Imputation of Missing Data, table 5.3.
+    Source: as `risk_difference` and `log_risk_ratio`; pooling on these scales, van Buuren (2018), Flexible Imputation of Missing Data, section 5.2.
     """
-    score, is_threshold = imputed.outcome, isinstance(responded, int | float)
-    reached = score <= responded if isinstance(responded, int | float) else np.asarray(responded(score, baseline[:, :, np.newaxis]), dtype=bool)
-    counted = ~np.isnan(score[:, :, 0] if is_threshold else score[:, :, 0] + baseline)
+    score = imputed.outcome
+    reached = np.asarray(responded(score, baseline[:, :, np.newaxis]), dtype=bool) if callable(responded) else score <= responded
+    counted = ~np.isnan(score[:, :, 0] + baseline if callable(responded) else score[:, :, 0])
     table = (*_events(reached, counted & (arm == active)), *_events(reached, counted & (arm == 0)))
     found = risk_difference(*table) if contrast == "risk_difference" else log_risk_ratio(*table, correction)
     estimate, std_error, reason = (np.reshape(x, (len(score), -1)) for x in (found.estimate, found.std_error, found.status.astype(np.float64)))

@@ -8,7 +8,94 @@ from simtrials.core.arrays import AnyArray, FloatArray, IntArray
 from simtrials.core.kernels import kernel
 from simtrials.core.status import Status
 
+FEW = 16  # distinct values that are quickly counted
 OK, TOO_FEW_PATIENTS, NO_VARIATION = int(Status.OK), int(Status.TOO_FEW_PATIENTS), int(Status.NO_VARIATION)
+
+
+class Ordered(NamedTuple):
+    """The patients of each replicate, sorted by a value."""
+
+    order: IntArray
+    """(replicate, place) patients from the lowest value to the highest; what follows, for patients with NaN, means nothing"""
+    start: IntArray
+    """(replicate, k) the place where the k-th distinct value begins, k from 0; at k = `n` all places with a value end"""
+    n: IntArray
+    """(replicate,) number of distinct values"""
+
+
+def ordered_by(values: FloatArray) -> Ordered:
+    """Sort the patients of each replicate by `values` (replicate, patient)."""
+    values = np.ascontiguousarray(values)
+    start = np.empty((values.shape[0], values.shape[1] + 1), dtype=np.int64)
+    n = np.empty(len(values), dtype=np.int64)
+    order = np.empty(values.shape, dtype=np.int64)
+    _count_few(values, order, start, n)
+    many = np.flatnonzero(n > FEW)
+    if many.size == n.size:
+        order = np.argsort(values, axis=-1)  # NaN is sorted to the end
+    elif many.size:
+        order[many] = np.argsort(values[many], axis=-1)
+    _mark_starts(values, order, start, n)
+    return Ordered(order, start, n)
+
+
+@kernel
+def _count_few(values: FloatArray, order: IntArray, start: IntArray, n: IntArray) -> None:
+    """Sort by counting the replicates with few distinct values, which is faster than comparing; `n` is FEW + 1 where there are more."""
+    kept, above = np.empty(FEW), np.empty(values.shape[1], dtype=np.int64)
+    following = np.empty(FEW, dtype=np.int64)
+    for r in range(values.shape[0]):
+        n[r] = 0
+        for p in range(values.shape[1]):
+            value, known = values[r, p], values[r, p] != values[r, p]
+            for k in range(n[r]):
+                known |= kept[k] == value
+            if not known:
+                n[r] += 1
+                if n[r] > FEW:
+                    break
+                place = n[r] - 1
+                while place > 0 and kept[place - 1] > value:
+                    kept[place] = kept[place - 1]
+                    place -= 1
+                kept[place] = value
+        if n[r] > FEW:
+            continue
+        for p in range(values.shape[1]):
+            above[p] = -1
+        start[r, 0] = 0
+        for k in range(n[r]):
+            following[k], start[r, k + 1] = 0, 0
+            for p in range(values.shape[1]):
+                above[p] += 1 if values[r, p] >= kept[k] else 0
+        for p in range(values.shape[1]):
+            if above[p] >= 0:
+                start[r, above[p] + 1] += 1
+        for k in range(n[r]):
+            following[k] = start[r, k]
+            start[r, k + 1] += start[r, k]
+        for p in range(values.shape[1]):
+            if above[p] >= 0:
+                order[r, following[above[p]]] = p
+                following[above[p]] += 1
+
+
+@kernel
+def _mark_starts(values: FloatArray, order: IntArray, start: IntArray, n: IntArray) -> None:
+    """Where distinct values begin, in the replicates that have many."""
+    for r in range(values.shape[0]):
+        if n[r] <= FEW:
+            continue
+        count, last, end = 0, np.nan, 0
+        for place in range(values.shape[1]):
+            value = values[r, order[r, place]]
+            known = value == value
+            start[r, count] = place  # until a further value begins
+            count += 1 if known & (value != last) else 0
+            end += 1 if known else 0
+            last = value
+        start[r, count] = end
+        n[r] = count
 
 
 class StratifiedRankComparison(NamedTuple):
@@ -48,21 +135,22 @@ def _close(stratum: FloatArray) -> None:
 
 
 @kernel
-def _walk(outcome: FloatArray, order: IntArray, arm: AnyArray, active: int, stratum: AnyArray, strata: FloatArray, value: FloatArray) -> None:
+def _walk(order: IntArray, start: IntArray, n: int, arm: AnyArray, active: int, stratum: AnyArray, strata: FloatArray, latest: IntArray) -> None:
     """Walk up through the values of one replicate; a set of ties is closed when a higher value appears in its stratum."""
-    for s in range(value.size):
-        value[s] = np.nan
+    for s in range(latest.size):
+        latest[s] = 0
         for column in range(WIDTH):
             strata[s, column] = 0.0
-    for place in range(order.size):
-        p = order[place]
-        s = stratum[p]
-        if outcome[p] == outcome[p] and s >= 0 and (arm[p] == 0 or arm[p] == active):
-            if outcome[p] != value[s]:
-                _close(strata[s])
-                value[s] = outcome[p]
-            strata[s, TIED if arm[p] == 0 else TIED + 1] += 1.0
-    for s in range(value.size):
+    for k in range(n):
+        for place in range(start[k], start[k + 1]):
+            p = order[place]
+            s = stratum[p]
+            if s >= 0 and (arm[p] == 0 or arm[p] == active):
+                if latest[s] != k:
+                    _close(strata[s])
+                    latest[s] = k
+                strata[s, TIED + (1 if arm[p] == active else 0)] += 1.0
+    for s in range(latest.size):
         _close(strata[s])
 
 
@@ -97,12 +185,12 @@ def _combine(strata: FloatArray, equal: bool, found: FloatArray) -> int:
 
 @kernel
 def _compare(
-    outcome: FloatArray, order: IntArray, arm: AnyArray, active: int, stratum: AnyArray, equal: bool, strata: FloatArray, found: FloatArray
+    order: IntArray, start: IntArray, n: IntArray, arm: AnyArray, active: int, stratum: AnyArray, equal: bool, strata: FloatArray, found: FloatArray
 ) -> IntArray:
     """Status (replicate,); arrays are (replicate, patient), and `found` (replicate, 3) takes statistic, index and standard error."""
-    status, value = np.empty(len(order), dtype=np.int64), np.empty(len(strata))
+    status, latest = np.empty(len(order), dtype=np.int64), np.empty(len(strata), dtype=np.int64)
     for r in range(len(order)):
-        _walk(outcome[r], order[r], arm[r], active, stratum[r], strata, value)
+        _walk(order[r], start[r], n[r], arm[r], active, stratum[r], strata, latest)
         status[r] = _combine(strata, equal, found[r])
     return status
 
@@ -131,8 +219,9 @@ def van_elteren(
     Methods Based on Ranks, sections 1.4 (ties) and 3.3 (blocks); standard error by stratum, DeLong, DeLong and Clarke-Pearson (1988),
     Biometrics 44, 837-845.
     """
-    outcome, arm, stratum = (np.ascontiguousarray(array) for array in (outcome, arm, stratum))
+    arm, stratum = np.ascontiguousarray(arm), np.ascontiguousarray(stratum)
     found = np.full((len(outcome), 3), np.nan)
     strata = np.empty((max(int(stratum.max(initial=-1)), 0) + 1, WIDTH))
-    status = _compare(outcome, np.argsort(outcome, axis=-1), arm, active, stratum, weights == "equal", strata, found)
-    return StratifiedRankComparison(*found.T.copy(), status)
+    status = _compare(*ordered_by(outcome), arm, active, stratum, weights == "equal", strata, found)
+    z, index, std_error = found.T.copy()
+    return StratifiedRankComparison(z, index, std_error, status)

@@ -18,13 +18,15 @@ from simtrials.stats.ordinal import (
     MAX_ITERATIONS,
     accepted,
     add_share,
+    covariate_rows,
+    last_coefficient,
     linear_predictor,
     newton_step,
-    ordered_values,
-    sort_by_code,
+    take,
     verdict,
 )
-from simtrials.stats.regression import COLLINEAR_BELOW, centred_rows, cross_products, factor_and_status
+from simtrials.stats.regression import COLLINEAR_BELOW
+from simtrials.stats.stratified_ranks import Ordered, ordered_by
 
 OK, COLLINEAR, NOT_CONVERGED = int(Status.OK), int(Status.COLLINEAR), int(Status.NOT_CONVERGED)
 
@@ -54,12 +56,12 @@ class HazardFit(NamedTuple):
 
 
 class SurvivalDifference(NamedTuple):
-    """Active less control in a feature of the Kaplan-Meier curve; each (replicate,), NaN unless `status` is OK."""
+    """Active less control in a feature of the Kaplan-Meier curve; each (replicate,), estimate and error NaN unless `status` is OK."""
 
     estimate: FloatArray
     std_error: FloatArray
     active: FloatArray
-    """the feature itself"""
+    """the feature itself; NaN where the curve ends too early"""
     control: FloatArray
     status: IntArray
 
@@ -67,77 +69,52 @@ class SurvivalDifference(NamedTuple):
 def time_to_first(happened: BoolArray, observed: BoolArray, weeks: Sequence[float]) -> tuple[FloatArray, BoolArray]:
     """Time and event, (replicate, patient) each: the first visit at which it was seen to have happened, else the last one observed.
 
-    Parameters
-    ----------
-    happened, observed : (replicate, patient, visit) bool; what was not observed has not been seen to happen
-    weeks : of the visits, in increasing order
-
-    Returns
-    -------
-    time, event ; time is NaN for a patient who was never observed
+    `happened` and `observed` are (replicate, patient, visit), `weeks` those of the visits. Time is NaN for a patient who was never observed.
     """
     seen = happened & observed
-    event = seen.any(axis=VISIT)
+    event = np.asarray(seen.any(axis=VISIT))
     last = len(weeks) - 1 - observed[:, :, ::-1].argmax(axis=VISIT)
     time = np.asarray(weeks, dtype=np.float64)[np.where(event, seen.argmax(axis=VISIT), last)]
-    return np.where(observed.any(axis=VISIT), time, np.nan), event
+    time[~observed.any(axis=VISIT)] = np.nan
+    return time, event
 
 
-class _Table(NamedTuple):
-    """Patients by replicate, ready to be counted."""
-
-    row: IntArray
-    """(replicate, patient) place of the patient's time, after those of the strata before; -1 for a patient who is not analysed"""
-    time: FloatArray
-    """(replicate, place) in increasing order"""
-    n_times: IntArray
-    side: ArmArray
-    """(replicate, patient) 1 for active, else 0"""
-    event: BoolArray
-    too_few: BoolArray
-    """(replicate,) an arm has fewer than two patients"""
-
-
-def _tabulated(time: FloatArray, event: BoolArray, arm: AnyArray, active: int, stratum: AnyArray | None = None) -> _Table:
-    analysed = ((arm == 0) | (arm == active)) & ~np.isnan(time)
+def _sorted(
+    time: FloatArray, event: BoolArray, arm: AnyArray, active: int, stratum: AnyArray | None = None
+) -> tuple[Ordered, FloatArray, ArmArray, BoolArray, BoolArray]:
+    """The patients analysed, by time; their times, side (1 for active) and event, (replicate, patient), and whether an arm has fewer than two."""
+    treated = arm == active
+    analysed = (treated | (arm == 0)) & (time == time)
     if stratum is not None:
         analysed &= stratum >= 0
-    place, times, n_times = ordered_values(np.where(analysed, time, np.nan))
-    row = place if stratum is None else np.where(place >= 0, place + n_times[:, np.newaxis] * stratum, -1)
-    treated = arm == active
-    n_active = (analysed & treated).sum(axis=1)
-    too_few = np.minimum(n_active, analysed.sum(axis=1) - n_active) < 2
-    return _Table(row, times, n_times, np.ascontiguousarray(treated.view(np.int8)), np.ascontiguousarray(event), too_few)
+    time = np.ascontiguousarray(np.where(analysed, time, np.nan))
+    n_active = np.count_nonzero(analysed & treated, axis=1)
+    too_few = np.minimum(n_active, np.count_nonzero(analysed, axis=1) - n_active) < 2
+    return ordered_by(time), time, np.ascontiguousarray(treated.view(np.int8)), np.ascontiguousarray(event), too_few
 
 
 @kernel
-def _count(row: IntArray, side: ArmArray, event: BoolArray, n_rows: int, table: FloatArray) -> None:
-    """Patients whose time it is, control and active, and those of them who have the event: columns 0, 1 and 2, 3 of the table."""
-    for t in range(n_rows):
-        table[t, 0], table[t, 1], table[t, 2], table[t, 3] = 0.0, 0.0, 0.0, 0.0
-    for p in range(row.size):
-        if row[p] >= 0:
-            table[row[p], side[p]] += 1.0
-            table[row[p], 2 + side[p]] += 1.0 if event[p] else 0.0
-
-
-@kernel
-def _log_rank(row: IntArray, side: ArmArray, event: BoolArray, n_times: IntArray, n_strata: int, found: FloatArray) -> None:
+def _log_rank(
+    order: IntArray, start: IntArray, n_times: IntArray, side: ArmArray, event: BoolArray, stratum: AnyArray, n_strata: int, found: FloatArray
+) -> None:
     """Excess of events in the active arm and its variance, (2, replicate): sums over times and strata, from the last time to the first."""
-    table = np.empty((n_strata * row.shape[1] + 1, 4))
-    for r in range(row.shape[0]):
-        _count(row[r], side[r], event[r], n_strata * n_times[r], table)
-        excess, variance, control, active = 0.0, 0.0, 0.0, 0.0
-        for t in range(n_strata * n_times[r] - 1, -1, -1):
-            control += table[t, 0]
-            active += table[t, 1]
-            n, events = control + active, table[t, 2] + table[t, 3]
-            if events > 0.0:
-                share = active / n
-                excess += table[t, 3] - events * share
-                variance += events * share * (control / n) * (n - events) / (n - 1) if n > 1.0 else 0.0
-            if t % n_times[r] == 0:
-                control, active = 0.0, 0.0
+    at_risk, events = np.empty((n_strata, 2)), np.empty((n_strata, 2))
+    for r in range(order.shape[0]):
+        excess, variance = 0.0, 0.0
+        for s in range(n_strata):
+            at_risk[s, 0], at_risk[s, 1], events[s, 0], events[s, 1] = 0.0, 0.0, 0.0, 0.0
+        for t in range(n_times[r] - 1, -1, -1):
+            for place in range(start[r, t], start[r, t + 1]):
+                p = order[r, place]
+                at_risk[stratum[r, p], side[r, p]] += 1.0
+                events[stratum[r, p], side[r, p]] += 1.0 if event[r, p] else 0.0
+            for s in range(n_strata):
+                happened, n = events[s, 0] + events[s, 1], at_risk[s, 0] + at_risk[s, 1]
+                if happened > 0.0:
+                    share = at_risk[s, 1] / n
+                    excess += events[s, 1] - happened * share
+                    variance += happened * share * (1 - share) * (n - happened) / (n - 1) if n > 1.0 else 0.0
+                    events[s, 0], events[s, 1] = 0.0, 0.0
         found[0, r], found[1, r] = excess, variance
 
 
@@ -159,67 +136,74 @@ def log_rank(time: FloatArray, event: BoolArray, arm: AnyArray, active: int, str
     Source: Mantel (1966), Cancer Chemotherapy Reports 50, 163-170; Kalbfleisch and Prentice (2002), The Statistical Analysis of Failure Time
     Data, second edition, equations 1.22 to 1.24 and section 1.4.3 (strata).
     """
-    table = _tabulated(time, event, arm, active, stratum)
+    by_time, _, side, happened, too_few = _sorted(time, event, arm, active, stratum)
     n_strata = 1 if stratum is None else max(int(stratum.max(initial=0)), 0) + 1
+    stratum = np.zeros(time.shape, dtype=np.int8) if stratum is None else np.ascontiguousarray(stratum)
     found = np.empty((2, len(time)))
-    _log_rank(table.row, table.side, table.event, table.n_times, n_strata, found)
-    status = np.where(table.too_few, Status.TOO_FEW_PATIENTS, np.where(found[1] > 0, Status.OK, Status.NO_VARIATION))
+    _log_rank(*by_time, side, happened, stratum, n_strata, found)
+    status = np.where(too_few, Status.TOO_FEW_PATIENTS, np.where(found[1] > 0, Status.OK, Status.NO_VARIATION))
     excess, variance = np.where(status == Status.OK, found, np.nan)
     return LogRank(excess / np.sqrt(variance), excess, variance, status)
 
 
 @kernel
-def _curve(table: FloatArray, time: FloatArray, side: int, week: float, found: FloatArray) -> None:
+def _curve(time: FloatArray, leaving: FloatArray, events: FloatArray, week: float, found: FloatArray) -> None:
     """Of the curve of one arm: its height at the week, the area below it until then, and their variances, (4,).
 
     NaN where the curve ends above 0 before the week. With the whole area A and the area until t, what an event at t takes is (A - until).
     """
-    last, whole = 0.0, 0.0
-    for again in range(2):
+    last, whole, known = 0.0, 0.0, False
+    for _ in range(2):  # the variance needs the whole area
         at_risk, height, until, before, greenwood, variance = 0.0, 1.0, 0.0, 0.0, 0.0, 0.0
         for t in range(time.size):
-            at_risk += table[t, side]
-            last = time[t] if table[t, side] > 0.0 else last
+            at_risk += leaving[t]
+            last = time[t] if leaving[t] > 0.0 else last
         for t in range(time.size):
             if time[t] > week:
                 break
-            events = table[t, 2 + side]
             until += height * (time[t] - before)
             before = time[t]
-            if events > 0.0:
-                height *= (at_risk - events) / at_risk
-                if at_risk > events:
-                    part = events / (at_risk * (at_risk - events))
-                    greenwood += part
-                    variance += part * (whole - until) * (whole - until)
-            at_risk -= table[t, side]
+            if events[t] > 0.0:
+                height *= (at_risk - events[t]) / at_risk
+                part = events[t] / (at_risk * (at_risk - events[t])) if at_risk > events[t] else 0.0
+                greenwood += part
+                variance += part * (whole - until) * (whole - until)
+            at_risk -= leaving[t]
         whole = until + height * (week - before)
-    known = height == 0.0 or last >= week
-    found[0], found[1] = height if known else np.nan, height * height * greenwood
-    found[2], found[3] = whole if known else np.nan, variance
+        known = height == 0.0 or last >= week
+        found[0], found[1] = height if known else np.nan, height * height * greenwood
+        found[2], found[3] = whole if known else np.nan, variance
 
 
 @kernel
-def _curves(row: IntArray, side: ArmArray, event: BoolArray, time: FloatArray, n_times: IntArray, week: float, found: FloatArray) -> None:
+def _curves(
+    order: IntArray, start: IntArray, n_times: IntArray, time: FloatArray, side: ArmArray, event: BoolArray, week: float, found: FloatArray
+) -> None:
     """What `_curve` finds, (replicate, arm, 4)."""
-    table = np.empty((row.shape[1] + 1, 4))
-    for r in range(row.shape[0]):
-        _count(row[r], side[r], event[r], n_times[r], table)
+    counts, times = np.empty((2, 2, order.shape[1])), np.empty(order.shape[1])  # leaving and having the event, by arm and time
+    for r in range(order.shape[0]):
+        for t in range(n_times[r]):
+            times[t] = time[r, order[r, start[r, t]]]
+            counts[0, 0, t], counts[0, 1, t], counts[1, 0, t], counts[1, 1, t] = 0.0, 0.0, 0.0, 0.0
+            for place in range(start[r, t], start[r, t + 1]):
+                p = order[r, place]
+                counts[0, side[r, p], t] += 1.0
+                counts[1, side[r, p], t] += 1.0 if event[r, p] else 0.0
         for arm in range(2):
-            _curve(table, time[r, : n_times[r]], arm, week, found[r, arm])
+            _curve(times[: n_times[r]], counts[0, arm], counts[1, arm], week, found[r, arm])
 
 
 def _difference(time: FloatArray, event: BoolArray, arm: AnyArray, active: int, week: float, feature: int) -> SurvivalDifference:
     """Of the `feature` that `_curve` finds: 0 or 2, with its variance in the next place."""
-    table = _tabulated(time, event, arm, active)
+    by_time, times, side, happened, too_few = _sorted(time, event, arm, active)
     found = np.empty((len(time), 2, 4))
-    _curves(table.row, table.side, table.event, table.time, table.n_times, week, found)
+    _curves(*by_time, times, side, happened, week, found)
     control, treated = found[:, 0, feature], found[:, 1, feature]
     variance = found[:, :, feature + 1].sum(axis=1)
     status = np.where(variance > 0, Status.OK, Status.NO_VARIATION)
-    status[table.too_few | np.isnan(control + treated)] = Status.TOO_FEW_PATIENTS
-    values = np.where(status == Status.OK, [treated - control, np.sqrt(variance), treated, control], np.nan)
-    return SurvivalDifference(*values, status)
+    status[too_few | np.isnan(control + treated)] = Status.TOO_FEW_PATIENTS
+    estimate, std_error = np.where(status == Status.OK, [treated - control, np.sqrt(variance)], np.nan)
+    return SurvivalDifference(estimate, std_error, treated, control, status)
 
 
 def kaplan_meier_difference(time: FloatArray, event: BoolArray, arm: AnyArray, active: int, week: float) -> SurvivalDifference:
@@ -338,24 +322,23 @@ def _gains(x: FloatArray, event: BoolArray, start: IntArray, step: FloatArray, p
 
 
 @kernel
-def _maximise(x: FloatArray, event: BoolArray, code: IntArray, n_times: IntArray, status: IntArray, found: FloatArray) -> None:
+def _maximise(x: FloatArray, event: BoolArray, order: IntArray, starts: IntArray, n_times: IntArray, status: IntArray, found: FloatArray) -> None:
     """Maximise the partial likelihood of every replicate whose status is OK.
 
     `x` (replicate, column, patient); `found` (3, replicate) takes the last coefficient, its standard error and the log-likelihood.
     """
-    q, n_patients = x.shape[1], code.shape[1]
-    starts, order = np.empty(n_patients + 2, dtype=np.int64), np.empty(n_patients, dtype=np.int64)
+    q, n_patients = x.shape[1], order.shape[1]
     ordered, happened = np.empty((q, n_patients)), np.empty(n_patients, dtype=np.bool_)
     work = np.empty((3, max(n_patients, 1 + q + q * (q + 1) // 2)))
     information, vectors = np.empty((q, q)), np.zeros((5, q))
     b, b_next, step, score, scale = vectors[0], vectors[1], vectors[2], vectors[3], vectors[4]
-    for r in range(code.shape[0]):
+    for r in range(order.shape[0]):
         if status[r] != OK:
             continue
-        start = starts[: n_times[r] + 1]
-        sort_by_code(x[r], code[r], n_times[r], start, order, ordered)
+        start = starts[r, : n_times[r] + 1]
+        take(x[r], order[r], start[n_times[r]], ordered)
         for i in range(start[n_times[r]]):
-            happened[i] = event[r, order[i]]
+            happened[i] = event[r, order[r, i]]
         for m in range(q):
             b[m], step[m] = 0.0, 0.0
         log_likelihood, reach, share = -np.inf, np.inf, 1.0
@@ -407,23 +390,12 @@ def cox_regression(
     Source: Cox (1972), JRSS B 34, 187-220; Efron (1977), JASA 72, 557-565, section 6 (ties); Jacobsen (1989), Biometrika 76, 333-349
     (existence).
     """
-    rows, _, n = centred_rows(np.where(np.isnan(time), np.nan, 0.0), arm, active, covariates, tested)
-    status = factor_and_status(cross_products(rows, np.zeros(rows.shape[1:]), n))[1]
-    analysed = rows[: time.shape[1], 0].T > 0
-    code, _, n_times = ordered_values(np.where(analysed, time, np.nan))
+    x, analysed, status = covariate_rows(time, arm, active, covariates, tested)
+    by_time = ordered_by(np.where(analysed, time, np.nan))
     happened = event & analysed
-    in_active = (happened & (arm == active)).sum(axis=1)
-    events = happened.sum(axis=1)
-    status[status == Status.NO_VARIATION] = Status.OK
-    status[(status == Status.OK) & (np.minimum(in_active, events - in_active) == 0)] = Status.EMPTY_CELL
-    status[(status == Status.EMPTY_CELL) & (events == 0)] = Status.NO_VARIATION
-    x = np.ascontiguousarray(rows[: time.shape[1], 1:-1].transpose(2, 1, 0))
-    full, null = np.full((2, 3, len(status)), np.nan)
+    events, of_active = np.count_nonzero(happened, axis=1), np.count_nonzero(happened & (arm == active), axis=1)
+    without = np.where(events == 0, Status.NO_VARIATION, Status.EMPTY_CELL)
+    status = np.where((status == Status.OK) & (np.minimum(of_active, events - of_active) == 0), without, status)
     event = np.ascontiguousarray(event)
-    _maximise(x, event, code, n_times, status, full)
-    statistic = full[0] / full[1]
-    if test == "likelihood_ratio":
-        _maximise(np.ascontiguousarray(x[:, :-1]), event, code, n_times, status, null)
-        statistic = np.sign(full[0]) * np.sqrt(2 * np.maximum(full[2] - null[2], 0.0))
-    full[:, status != Status.OK] = np.nan
-    return HazardFit(full[0], full[1], np.where(status == Status.OK, statistic, np.nan), status)
+    estimate, std_error, statistic = last_coefficient(lambda x, found: _maximise(x, event, *by_time, status, found), x, status, test)
+    return HazardFit(estimate, std_error, statistic, status)

@@ -23,10 +23,14 @@ def faults(**changes):
     for path, value in changes.items():
         set_at(raw, path, value)
     with pytest.raises(SimtrialsError) as caught:
-        scenario = scenario_from(raw)
-        ready(scenario, tables_of(scenario))
-        cells_of(scenario, {}, null=True)
+        everything_before_the_first_trial(raw)
     return str(caught.value)
+
+
+def everything_before_the_first_trial(raw):
+    scenario = scenario_from(raw)
+    ready(scenario, tables_of(scenario))
+    cells_of(scenario, {}, null=True)
 
 
 WAYS = {
@@ -206,7 +210,7 @@ def test_crp_of_zero_or_less_is_refused(tmp_path):
 @pytest.mark.parametrize("path", ["eligibility.5.at_least", "eligibility.first.at_least", "name.first"])
 def test_a_path_that_leads_nowhere_is_refused(path):
     raw = tomllib.loads(find_scenario("next_trial").read_text(encoding="utf-8"))
-    with pytest.raises(SimtrialsError, match="list|table"):
+    with pytest.raises(SimtrialsError, match=r"list|table"):
         set_at(raw, path, 1)
 
 

@@ -30,5 +30,10 @@ def three_arms(folder):
 
 
 @pytest.fixture(scope="session")
+def departing(folder):
+    return runs.made(folder, null=False, **runs.departing_tables())
+
+
+@pytest.fixture(scope="session")
 def failing(folder):
     return runs.made(folder, **runs.failing_tables())

@@ -147,6 +147,12 @@ def failing_tables():
     }
 
 
+def departing_tables():
+    """Every kind of departure from the plan at once."""
+    declared = {f"{departure['kind']}": departure for departure in examples.EXAMPLES["departures"]}
+    return {"name": "departing", "departures": declared, "sources": {"departures.dropout": "an earlier trial"}}
+
+
 def question_tables():
     """Three questions, one of them asked twice."""
     return {

@@ -12,7 +12,7 @@ from simtrials.engine.result import load
 from simtrials.report import look
 from simtrials.report.html import again, write_report
 
-EVERY_RUN = ("questions", "crowded", "plain", "three_arms", "failing")
+EVERY_RUN = ("questions", "crowded", "plain", "three_arms", "departing", "failing")
 SECTIONS = ("patients", "analyses", "level", "failures", "study", "scenario", "provenance")
 
 
@@ -129,6 +129,12 @@ def test_type_i_errors_of_every_cell_are_told(questions, reports):
     assert "were not run" in reports["three_arms"]
 
 
+def test_departures_are_told_where_there_are_any(reports):
+    assert "Departures from the plan" in reports["departing"]
+    assert "obody drops out" not in reports["departing"]
+    assert "Nobody drops out and no visit is missed." in reports["questions"]
+
+
 def test_closed_forms_stand_beside_the_simulation(plain, reports):
     power = plain.record["closed_form"]["pain"]
     assert f"{100 * power['power']:.2f}" in reports["plain"]
@@ -142,7 +148,7 @@ def test_an_interval_of_another_procedure_is_named(reports):
 
 def test_names_cannot_break_the_page(folder):
     analyses = {"one": {"kind": "t_test", "endpoint": "symptoms", "label": '<b>bold</b> & "quoted" $x^2$'}}
-    found = runs.made(folder, name="names", question="<script>alert(1)</script>", analyses=analyses)
+    found = runs.made(folder, null=False, name="names", question="<script>alert(1)</script>", analyses=analyses)
     text = write_report(found).read_text(encoding="utf-8")
     assert "<script" not in text
     assert "&lt;b&gt;bold&lt;/b&gt; &amp;" in text

@@ -155,6 +155,16 @@ def test_assumptions_are_at_most_seven_and_say_when_there_is_no_source(questions
         assert NO_SOURCE in {row.source for row in rows}
 
 
+def test_dropout_is_told_as_it_is(questions, departing):
+    assert next(row.value for row in assumptions(questions) if row.what == "Dropout") == "nobody"
+    (row,) = (row for row in assumptions(departing) if row.what == "Departures")
+    assert "dropout" in row.value
+    assert "MADRS seen at week 8" in row.value
+    assert "an earlier trial" in row.source
+    assert "nobody drops out" in left_out(questions.scenario)
+    assert left_out(departing.scenario) == ""
+
+
 def test_a_source_holds_for_all_that_is_in_the_table(questions):
     scenario = questions.scenario
     assert source_of(scenario, "eligibility") == "a review"

@@ -107,6 +107,13 @@ def test_tenths_of_the_biomarker_are_ten_rows(questions):
     assert sum(" to " in line for line in lines[start + 1 : start + 11]) == 10
 
 
+def test_departures_are_told_by_arm_and_none_is_told_too(questions, departing):
+    assert "Nobody drops out and no visit is missed." in check_text(questions.scenario, questions.portrait)
+    text = check_text(departing.scenario, departing.portrait)
+    for words in ("dropout", "discontinuation", "MADRS seen at week 8", "Also: non adherence, gaps, baseline inflation", "Nobody drops out"):
+        assert (words in text) == (words != "Nobody drops out")
+
+
 def test_adverse_events_are_told_in_check(plain):
     assert "active: 20% against 10%." in check_text(plain.scenario, plain.portrait)
 

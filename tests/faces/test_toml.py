@@ -20,7 +20,7 @@ def test_shipped_scenarios_read_back_as_they_were(name):
     assert same(read(name))
 
 
-@pytest.mark.parametrize("tables", [runs.crowded_tables, runs.plain_tables, runs.three_arm_tables, runs.question_tables])
+@pytest.mark.parametrize("tables", [runs.crowded_tables, runs.plain_tables, runs.three_arm_tables, runs.question_tables, runs.departing_tables])
 def test_other_scenarios_read_back_as_they_were(tables):
     declared = {name: table for name, table in examples.scenario_tables(**tables()).items() if table is not None}
     assert same(scenario_from(declared))

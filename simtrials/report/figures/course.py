@@ -40,6 +40,7 @@ class Course:
     remission_cut: float | None
     falls: bool
     weeks: tuple[float, ...]
+    all_seen: bool
     arms: tuple[Arm, ...]
     sentence: str
 
@@ -66,9 +67,10 @@ class Course:
         low, high = (numbers.plain(limit) for limit in self.limits)
         side = "at or below" if self.falls else "at or above"
         dark = "" if self.remission_cut is None else f" Dark: remission, {side} {numbers.plain(self.remission_cut)}."
+        missing = "" if self.all_seen else " All patients, seen or not."
         return (
             f"Left: mean score; band: 90% of the means of simulated trials; the scale runs from {low} to {high}. "
-            f"Right: share of patients at each score, if all were in that arm.{dark}"
+            f"Right: share of patients at each score, if all were in that arm.{dark}{missing}"
         )
 
     def _means(self, axes: Axes) -> None:
@@ -209,6 +211,7 @@ def _seen(run: Run, name: str) -> Course:
         remission_cut=scale["remission_cut"],
         falls=scale["improves"] == "down",
         weeks=(0.0, *about["weeks"]),
+        all_seen=not run.scenario.departures,
         arms=arms,
         sentence=_sentence(scale["name"], about["weeks"][-1], arms),
     )

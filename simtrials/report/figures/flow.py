@@ -10,6 +10,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from simtrials.core.arrays import AnyArray
 from simtrials.engine.result import Run
 from simtrials.report import look, numbers
+from simtrials.report.departures import seen_at_the_end
 from simtrials.report.figures.canvas import Sheet, finished, line_height, sheet, wrapped
 from simtrials.report.names import rules_in_words, spoken
 
@@ -38,6 +39,7 @@ class Flow:
     failures: Mapping[str, Number]
     n_patients: int
     arms: Mapping[str, Number]
+    seen: Mapping[str, float]
     weeks: float
     sentence: str
 
@@ -74,7 +76,11 @@ class Flow:
         return [*lines, *(line for words in why for line in wrapped(words, SIDE_BOX_MM - 2 * PAD_MM))]
 
     def _arm_lines(self, name: str, number: Number, room: float) -> list[str]:
-        return [*wrapped(spoken(name), room, most=3), str(number), *wrapped(f"all followed to week {numbers.plain(self.weeks)}", room)]
+        return [*wrapped(spoken(name), room, most=3), str(number), *wrapped(self._seen_words(name), room)]
+
+    def _seen_words(self, name: str) -> str:
+        week = numbers.plain(self.weeks)
+        return f"all seen at week {week}" if self.seen[name] == 1.0 else f"{numbers.fixed(100 * self.seen[name], 0)}% seen at week {week}"
 
     def _branches(self, page: Sheet, top: float, arms: list[list[str]], room: float) -> None:
         """The arms side by side below the randomized."""
@@ -117,10 +123,11 @@ def gather(run: Run) -> Mapping[str, Flow]:
     screened, failures = funnel(run)
     ranges = zip(run.scenario.design.arms, run.portrait["arms"], run.portrait["arm_ranges"], strict=True)
     arms = {name: Number(mean, low, high) for name, mean, (low, high) in ranges}
+    seen = {arm: seen_at_the_end(run.portrait, arm) for arm in arms}
     n = run.scenario.design.n_patients
     spread = numbers.between(screened.low, screened.high, 0)
     sentence = f"In an average trial {numbers.whole(screened.mean)} are screened for {numbers.whole(n)} randomized; 90% of trials screen {spread}."
-    return {"": Flow(screened, failures, n, arms, run.scenario.weeks, sentence)}
+    return {"": Flow(screened, failures, n, arms, seen, run.scenario.weeks, sentence)}
 
 
 def funnel(run: Run) -> tuple[Number, dict[str, Number]]:
