@@ -44,7 +44,7 @@ from simtrials.core.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from simtrials.core.status import Status
 from simtrials.stats.covariances import Covariance
 from simtrials.stats.means import NEGLIGIBLE_SPREAD
-from simtrials.stats.mmrm_iterative import DegreesOfFreedom, Information, Model, RepeatedContrast, fit_block, model_of, take
+from simtrials.stats.mmrm_iterative import DegreesOfFreedom, Information, Model, RepeatedContrast, few_at_visits, fit_block, model_of, take
 from simtrials.stats.regression import COLLINEAR_BELOW, cholesky
 from simtrials.stats.visit_sums import Block, add_up, block_of
 
@@ -91,7 +91,7 @@ def mmrm(
     block = block_of(outcome, arm, active, covariates)
     model = model_of(block, visit, (covariance, *fallback), common_slope, df, information)
     if model.order[0] != "unstructured" or model.design is not None:
-        return fit_block(block, model)
+        return fit_block(block, model, few_at_visits(block, model))
     monotone = ((block.visits & (block.visits + 1)) == 0).all(axis=0)
     found = _closed_form(block, model) if monotone.any() else _nothing(monotone.size)
     _replace(found, np.flatnonzero(~monotone), block, model)
@@ -110,7 +110,8 @@ def _replace(found: RepeatedContrast, which: IntArray, block: Block, model: Mode
     """Write the iterated fits of some replicates into `found`; the status of a fit that fails as well stays as it was."""
     if which.size == 0:
         return
-    iterated = fit_block(take(block, which), model)
+    those = take(block, which)
+    iterated = fit_block(those, model, few_at_visits(those, model))
     better = (iterated.status == Status.OK) | (places_before == 0)
     for part, new_part in zip(found, iterated, strict=True):
         part[which[better]] = new_part[better]
@@ -145,12 +146,12 @@ class _Regression:
     def at(self, t: int, b: int) -> FloatArray:
         """Element of the Cholesky factor at two visits."""
         row = self.m + t
-        return self.factor[row * (row + 1) // 2 + self.m + b]
+        return np.asarray(self.factor[row * (row + 1) // 2 + self.m + b])
 
     def arm(self, t: int) -> FloatArray:
         """Element of the Cholesky factor at a visit and the arm, or with -1 at the arm alone."""
         row = self.m + t
-        return self.factor[row * (row + 1) // 2 + self.m - 1]
+        return np.asarray(self.factor[row * (row + 1) // 2 + self.m - 1])
 
 
 def _closed_form(block: Block, model: Model) -> RepeatedContrast:

@@ -5,7 +5,7 @@ the arm; N = V m means, column j at visit s being mean s m + j; S entries of the
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,9 @@ Tuples = TypeVar("Tuples", Block, Patterns, Climb)
 
 MAX_ITERATIONS = 50
 MAX_HALVINGS = 20
+PATIENCE = 10
+"""Steps of average information, which are cheap, before those of observed information, which fewer are needed of. A random slope's variance
+may be 0, where average information says nothing: there the observed one is used from the start."""
 SHORT_STEP = 1e-12
 """The climb ends with the step whose squared length, in standard errors of the parameters, is below this: the next one is far shorter."""
 NO_DESCENT = 1e-8
@@ -98,7 +101,8 @@ def common_slope_design(n_visits: int, n_covariates: int) -> FloatArray:
 
 def take(of: Tuples, which: IntArray) -> Tuples:
     """The same for some of the replicates."""
-    return type(of)(*(part.take(which, axis=-1) for part in of))
+    parts: Any = (part.take(which, axis=-1) for part in of)
+    return type(of)(*parts)
 
 
 def _put(of: Climb, which: IntArray, new: Climb, some: BoolArray) -> None:
@@ -121,8 +125,10 @@ def _starting_covariance(patterns: Patterns, design: FloatArray | None) -> tuple
     n_pairs = (moments[:, 0, :1] * both).sum(axis=0)
     products = (alike.products[:, rows, columns] * both).sum(axis=0)
     visits = np.arange(m, m + n_visits)
-    constant = (products[diagonal] <= COLLINEAR_BELOW * moments[:, visits, visits].sum(axis=0)).any(axis=0)
+    total = moments[:, visits, visits].sum(axis=0)
+    constant = ((products[diagonal] <= COLLINEAR_BELOW * total) & (total > 0)).any(axis=0)
     sigma = products / np.maximum(n_pairs - m, 1)
+    sigma[diagonal] = np.where(total > 0, sigma[diagonal], sigma.max(axis=0))  # a visit without observations stays as it starts
     for _ in range(MAX_HALVINGS):
         refused = np.isnan(inverted(sigma[places(n_visits)])[1]) & ~constant
         if not refused.any():
@@ -136,24 +142,21 @@ def _in_parameters(matrix: FloatArray, structure: Structure, slope: FloatArray) 
     return matrix if structure == "unstructured" else between(matrix, slope)
 
 
-def _observed_information(
-    climb: Climb, patterns: Patterns, structure: Structure, theta: FloatArray, times: FloatArray, at: Slopes
-) -> FloatArray:
+def _observed_information(climb: Climb, patterns: Patterns, structure: Structure, theta: FloatArray, times: FloatArray, at: Slopes) -> FloatArray:
     """Minus the second derivatives of the restricted likelihood in the parameters: (p, p, R)."""
     slope = slopes(structure, theta, times).swapaxes(0, 1)
     of_entries = 2 * at.average - expected_information(climb, patterns, at.shared)
     return np.asarray(_in_parameters(of_entries, structure, slope) - bend(structure, theta, times, at.score))
 
 
-def _direction(climb: Climb, patterns: Patterns, structure: Structure, theta: FloatArray, times: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The step (p, R) of average information, and its squared length in standard errors.
-
-    A variance of random effects may be 0, where average information says nothing; there the observed information is used if it is positive.
-    """
+def _direction(
+    climb: Climb, patterns: Patterns, structure: Structure, theta: FloatArray, times: FloatArray, observed: bool
+) -> tuple[FloatArray, FloatArray]:
+    """The step (p, R) of average information, or of observed information where it is asked for and positive; its squared length in SE."""
     at, slope = slopes_at(climb, patterns), slopes(structure, theta, times).swapaxes(0, 1)
     score = cross(slope, at.score[:, np.newaxis])
     inverse, _ = inverted(_in_parameters(at.average, structure, slope), drop=True)
-    if structure == "random_slope":
+    if observed:
         newton, positive = inverted(_observed_information(climb, patterns, structure, theta, times, at))
         inverse = np.where(np.isnan(positive), inverse, newton)
     step = cross(inverse, score)
@@ -187,8 +190,9 @@ def _top(
     climb = climb_to(entries(structure, theta, times), patterns, design)
     which = np.arange(theta.shape[1])
     top, at_top, reached = take(climb, which), theta.copy(), np.full(which.size, False)
-    for _ in range(MAX_ITERATIONS):
-        step, length = _direction(climb, patterns, structure, theta, times)
+    for iteration in range(MAX_ITERATIONS):
+        observed = structure == "random_slope" or iteration >= PATIENCE
+        step, length = _direction(climb, patterns, structure, theta, times, observed)
         climb, theta, moved = _advance(climb, step, patterns, structure, theta, times, design)
         done = moved & (length < SHORT_STEP)
         _put(top, which[done], climb, done)
@@ -228,12 +232,18 @@ def _inference(climb: Climb, patterns: Patterns, structure: Structure, theta: Fl
     return np.stack([contrast @ climb.beta, np.sqrt(variance), df])
 
 
-def fit_block(block: Block, model: Model) -> RepeatedContrast:
-    """The contrast of a model in each replicate, by the first covariance of its order that can be fitted; status as in `iterative_mmrm`."""
+def few_at_visits(block: Block, model: Model) -> BoolArray:
+    """(R,) whether a visit has fewer than two patients of an arm; a visit that the contrast does not ask for may also have none at all."""
+    few = block.seen.min(axis=0) < 2
+    needed = (model.weights != 0)[:, np.newaxis] | (block.seen.sum(axis=0) > 0)
+    return np.asarray((few & needed).any(axis=0))
+
+
+def fit_block(block: Block, model: Model, few: BoolArray) -> RepeatedContrast:
+    """The contrast of a model in each replicate, by the first covariance of its order that can be fitted; `few` (R,) have too few patients."""
     n_replicates = block.outcome.shape[2]
     found, status, used = np.full((3, n_replicates), np.nan), np.full(n_replicates, -1), np.full(n_replicates, -1)
     patterns = patterns_of(block)
-    few = block.seen.min(axis=(0, 1)) < 2
     for first in range(0, n_replicates, TOGETHER):
         some = slice(first, first + TOGETHER)
         those = take(patterns, np.arange(n_replicates)[some])
@@ -275,7 +285,8 @@ def iterative_mmrm(
 ) -> RepeatedContrast:
     """The contrast of `mmrm`, always by iteration: parameters and results are told there."""
     block = block_of(outcome, arm, active, covariates)
-    return fit_block(block, model_of(block, visit, (covariance, *fallback), common_slope, df, information))
+    model = model_of(block, visit, (covariance, *fallback), common_slope, df, information)
+    return fit_block(block, model, few_at_visits(block, model))
 
 
 def model_of(

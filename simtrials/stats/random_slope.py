@@ -49,7 +49,8 @@ def random_slope(
     if np.unique(times).size < 3 or times.size != outcome.shape[2]:
         raise ValueError(f"weeks: expected {outcome.shape[2]}, one for each visit, at least three of them different, got {times.size}: {weeks}")
     model = Model(_weights(times, week), ("random_slope",), standard_times(times), _lines(times, len(covariates)), df, information)
-    found = fit_block(block_of(outcome, arm, active, covariates), model)
+    block = block_of(outcome, arm, active, covariates)
+    found = fit_block(block, model, few=block.seen.max(axis=1).min(axis=0) < 2)
     return Contrast(found.estimate, found.std_error, found.df, found.status)
 
 

@@ -56,7 +56,7 @@ def block_of(outcome: FloatArray, arm: AnyArray, active: int, covariates: Sequen
     n_visits, n_patients, n_replicates = outcome.shape
     columns = np.empty((len(covariates) + 1, n_patients, n_replicates))
     side = np.full(arm.shape[::-1], np.nan)
-    side[arm.T == 0], side[arm.T == active] = 0.0, 1.0
+    side[arm.T == 0], side[active == arm.T] = 0.0, 1.0
     for c, column in enumerate(covariates):
         columns[c] = column.T
         side[np.isnan(columns[c])] = np.nan

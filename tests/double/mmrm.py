@@ -194,7 +194,7 @@ class Fit:
     def weight(self, information):
         if information == "observed":
             return np.linalg.inv(-hessian(self.log_likelihood, self.theta))
-        covariance, inverse, of_beta, _ = self.parts(self.theta)
+        _, inverse, of_beta, _ = self.parts(self.theta)
         design = self.data.design
         projection = inverse - inverse @ design @ np.linalg.solve(of_beta, design.T @ inverse)
         moved = [projection @ d for d in gradient(self.covariance_at, self.theta)]

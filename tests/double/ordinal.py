@@ -16,27 +16,36 @@ def cumulative(x):
     return 1 / (1 + np.exp(-x))
 
 
-def log_likelihood(parameters, category, matrix):
-    """Cuts of P(category <= k), which rise with k, and then coefficients of the odds of a higher category; complex numbers are welcome."""
+def terms(parameters, category, matrix):
+    """Of each patient, the probability of the category and its derivatives in all parameters; complex numbers are welcome.
+
+    Parameters are the cuts of P(category <= k), which rise with k, and then coefficients of the odds of a higher category.
+    """
     n_cuts = category.max()
     shift = matrix @ parameters[n_cuts:]
-    below = [np.zeros_like(shift), *(cumulative(cut - shift) for cut in parameters[:n_cuts]), np.ones_like(shift)]
-    probability = np.choose(category, below[1:]) - np.choose(category, below[:-1])
-    return np.log(probability).sum() if probability.real.min() > 0 else -np.inf
+    below = np.array([np.zeros_like(shift), *(cumulative(cut - shift) for cut in parameters[:n_cuts]), np.ones_like(shift)])
+    slope = below * (1 - below)
+    patient = np.arange(category.size)
+    of_cuts = np.zeros((category.size, n_cuts + 2), dtype=below.dtype)
+    of_cuts[patient, category + 1] += slope[category + 1, patient]
+    of_cuts[patient, category] -= slope[category, patient]
+    of_shift = slope[category, patient] - slope[category + 1, patient]
+    probability = below[category + 1, patient] - below[category, patient]
+    return probability, np.column_stack([of_cuts[:, 1:-1], of_shift[:, np.newaxis] * matrix])
+
+
+def log_likelihood(parameters, category, matrix):
+    probability = terms(parameters, category, matrix)[0]
+    return np.log(probability).sum() if probability.min() > 0 else -np.inf
 
 
 def gradient(parameters, category, matrix):
-    return np.array([log_likelihood(parameters + 1j * STEP * unit, category, matrix).imag / STEP for unit in np.eye(parameters.size)])
+    probability, derivatives = terms(parameters, category, matrix)
+    return (derivatives / probability[:, np.newaxis]).sum(axis=0)
 
 
 def second_derivative(parameters, category, matrix):
-    """Central differences of the gradient, extrapolated once."""
-
-    def differences(width):
-        steps = width * np.eye(parameters.size)
-        return np.array([(gradient(parameters + s, category, matrix) - gradient(parameters - s, category, matrix)) / (2 * width) for s in steps])
-
-    return (4 * differences(1e-3) - differences(2e-3)) / 3
+    return np.array([gradient(parameters + 1j * STEP * unit, category, matrix).imag / STEP for unit in np.eye(parameters.size)])
 
 
 def maximum(category, matrix):

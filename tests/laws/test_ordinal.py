@@ -154,7 +154,7 @@ def test_separation_is_found_exactly_where_linear_programming_finds_it():
 def test_data_that_barely_overlap_are_estimated(overlap):
     x = np.concatenate([np.linspace(-3, -2, 10), [overlap], np.linspace(1, 2, 10), [-overlap], np.linspace(3, 4, 10)])[np.newaxis]
     outcome = np.concatenate([np.zeros(11), np.ones(11), np.full(10, 2.0)])[np.newaxis]
-    arm = np.tile([0, 1], 16)[np.newaxis].astype(np.int8)
+    arm = np.concatenate([np.arange(n) % 2 for n in (11, 11, 10)])[np.newaxis].astype(np.int8)
     assert proportional_odds(outcome, arm, 1, [x], tested=1).status[0] == Status.OK
     assert proportional_odds(outcome, arm, 1, [np.where(np.abs(x) < 0.5, 0.0, x)], tested=1).status[0] == Status.SEPARATED
 
