@@ -73,7 +73,7 @@ def entries(structure: Structure, theta: FloatArray, times: FloatArray) -> Float
     """
     if structure == "unstructured":
         return theta.copy()
-    sigma = np.empty((times.size * (times.size + 1) // 2, theta.shape[1]))
+    sigma = np.empty((times.size * (times.size + 1) // 2, theta.shape[1]), dtype=theta.dtype)
     for line, i, j in lines(times.size):
         if structure == "compound_symmetry":
             sigma[line] = theta[1] + (theta[0] if i == j else 0.0)
@@ -90,7 +90,7 @@ def entries(structure: Structure, theta: FloatArray, times: FloatArray) -> Float
 def slopes(structure: Structure, theta: FloatArray, times: FloatArray) -> FloatArray:
     """Derivatives (parameter, S, R) of `entries`."""
     n_entries = times.size * (times.size + 1) // 2
-    slope = np.zeros((theta.shape[0], n_entries, theta.shape[1]))
+    slope = np.zeros((theta.shape[0], n_entries, theta.shape[1]), dtype=theta.dtype)
     for line, i, j in lines(times.size):
         if structure == "unstructured":
             slope[line, line] = 1.0

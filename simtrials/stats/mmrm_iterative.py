@@ -39,7 +39,7 @@ MAX_HALVINGS = 20
 PATIENCE = 10
 """Steps of average information, which are cheap, before those of observed information, which fewer are needed of. A random slope's variance
 may be 0, where average information says nothing: there the observed one is used from the start."""
-SHORT_STEP = 1e-12
+SHORT_STEP = 1e-14
 """The climb ends with the step whose squared length, in standard errors of the parameters, is below this: the next one is far shorter."""
 NO_DESCENT = 1e-8
 """A step may lower the log-likelihood by this much, for near the top it changes by less than its rounding error."""
@@ -142,23 +142,30 @@ def _in_parameters(matrix: FloatArray, structure: Structure, slope: FloatArray) 
     return matrix if structure == "unstructured" else between(matrix, slope)
 
 
-def _observed_information(climb: Climb, patterns: Patterns, structure: Structure, theta: FloatArray, times: FloatArray, at: Slopes) -> FloatArray:
-    """Minus the second derivatives of the restricted likelihood in the parameters: (p, p, R)."""
+def _observed_information(
+    climb: Climb, patterns: Patterns, structure: Structure, theta: FloatArray, times: FloatArray, at: Slopes
+) -> tuple[FloatArray, FloatArray]:
+    """Minus the second derivatives of the restricted likelihood in the parameters, and their expectation: (p, p, R) each."""
     slope = slopes(structure, theta, times).swapaxes(0, 1)
-    of_entries = 2 * at.average - expected_information(climb, patterns, at.shared)
-    return np.asarray(_in_parameters(of_entries, structure, slope) - bend(structure, theta, times, at.score))
+    expected = expected_information(climb, patterns, at.shared)
+    of_entries = 2 * at.average - expected
+    observed = _in_parameters(of_entries, structure, slope) - bend(structure, theta, times, at.score)
+    return np.asarray(observed), _in_parameters(expected, structure, slope)
 
 
 def _direction(
     climb: Climb, patterns: Patterns, structure: Structure, theta: FloatArray, times: FloatArray, observed: bool
 ) -> tuple[FloatArray, FloatArray]:
-    """The step (p, R) of average information, or of observed information where it is asked for and positive; its squared length in SE."""
+    """The step (p, R) of average information, or where asked for of the observed one if positive, else of the expected one; its squared length
+    in standard errors."""
     at, slope = slopes_at(climb, patterns), slopes(structure, theta, times).swapaxes(0, 1)
     score = cross(slope, at.score[:, np.newaxis])
-    inverse, _ = inverted(_in_parameters(at.average, structure, slope), drop=True)
     if observed:
-        newton, positive = inverted(_observed_information(climb, patterns, structure, theta, times, at))
-        inverse = np.where(np.isnan(positive), inverse, newton)
+        second, expected = _observed_information(climb, patterns, structure, theta, times, at)
+        inverse, positive = inverted(second)
+        inverse = np.where(np.isnan(positive), inverted(expected, drop=True)[0], inverse)
+    else:
+        inverse, _ = inverted(_in_parameters(at.average, structure, slope), drop=True)
     step = cross(inverse, score)
     return step[:, 0], (step * score).sum(axis=(0, 1))
 
@@ -222,7 +229,7 @@ def _inference(climb: Climb, patterns: Patterns, structure: Structure, theta: Fl
     at, slope = slopes_at(climb, patterns), slopes(structure, theta, model.times).swapaxes(0, 1)
     gradient = cross(slope, lower_slopes(outer.sum(axis=0))[:, np.newaxis])
     if model.information == "observed":
-        information = _observed_information(climb, patterns, structure, theta, model.times, at)
+        information, _ = _observed_information(climb, patterns, structure, theta, model.times, at)
     else:
         information = _in_parameters(expected_information(climb, patterns, at.shared), structure, slope)
     weight, positive = inverted(information, drop=True)
@@ -262,6 +269,8 @@ def _fit_some(patterns: Patterns, few: BoolArray, model: Model, found: FloatArra
         those = take(patterns, left)
         climb, theta, reached = _top(sigma[:, left], those, structure, model.times, model.design)
         there = np.flatnonzero(reached)
+        if there.size == 0:
+            continue
         contrast = np.full((3, left.size), np.nan)
         contrast[:, there] = _inference(take(climb, there), take(those, there), structure, theta.take(there, axis=1), model)
         fitted = ~np.isnan(contrast).any(axis=0)
