@@ -103,13 +103,53 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"kind": "logistic", "endpoint": "symptoms", "outcome": "response", "test": "likelihood_ratio"},
         {"kind": "interaction", "endpoint": "symptoms", "modifier": "ln(crp)", "covariates": ["baseline"]},
         {"kind": "interaction", "endpoint": "symptoms", "outcome": "response", "modifier": "crp >= 3", "model": "logistic"},
+        {"kind": "mmrm", "endpoint": "symptoms"},
+        {"kind": "mmrm", "endpoint": "symptoms", "df": "kenward_roger", "covariance": "toeplitz", "fallback": ["ar1"], "common_slope": True},
+        {"kind": "random_slope", "endpoint": "symptoms"},
+        {"kind": "random_slope", "endpoint": "symptoms", "contrast": "slope", "covariates": ["baseline", "sex"]},
+        {"kind": "multiple_imputation", "endpoint": "symptoms", "n_imputations": 5, "deltas": [1.0, 3.0]},
+        {"kind": "multiple_imputation", "endpoint": "symptoms", "outcome": "response", "assumption": "jump_to_reference"},
+        {"kind": "multiple_imputation", "endpoint": "symptoms", "outcome": "remission", "ratio": True, "regressions": "shared"},
+        {"kind": "conditional_mean", "endpoint": "symptoms", "assumption": "copy_reference"},
+        {"kind": "standardization", "endpoint": "symptoms", "outcome": "response"},
+        {"kind": "standardization", "endpoint": "symptoms", "outcome": "response", "measure": "odds_ratio", "variance": "conditional"},
+        {"kind": "mantel_haenszel", "endpoint": "symptoms", "outcome": "response"},
+        {"kind": "mantel_haenszel", "endpoint": "symptoms", "outcome": "response", "measure": "risk_ratio", "test": "cmh"},
+        {"kind": "log_binomial", "endpoint": "symptoms", "outcome": "response"},
+        {"kind": "log_binomial", "endpoint": "symptoms", "outcome": "response", "model": "modified_poisson", "covariates": ["baseline"]},
+        {"kind": "proportional_odds", "endpoint": "symptoms", "outcome": "score", "covariates": ["baseline"]},
+        {"kind": "van_elteren", "endpoint": "symptoms"},
+        {"kind": "log_rank", "endpoint": "symptoms", "outcome": "response"},
+        {"kind": "log_rank", "endpoint": "symptoms", "outcome": "response", "stratified": True},
+        {"kind": "cox", "endpoint": "symptoms", "outcome": "response", "covariates": ["baseline"]},
+        {"kind": "kaplan_meier", "endpoint": "symptoms", "outcome": "response"},
+        {"kind": "kaplan_meier", "endpoint": "symptoms", "outcome": "response", "feature": "restricted_mean"},
+        {"kind": "win_ratio", "endpoint": "symptoms"},
+        {"kind": "win_ratio", "endpoint": "symptoms", "measure": "net_benefit", "stratified": True, "test": "null"},
+        {"kind": "randomization_test", "endpoint": "symptoms", "n_draws": 99},
+        {"kind": "randomization_test", "endpoint": "symptoms", "n_draws": 99, "scores": "ranks", "covariates": ["baseline"]},
+        {"kind": "bayesian_means", "endpoint": "symptoms"},
+        {
+            "kind": "bayesian_means",
+            "endpoint": "symptoms",
+            "control_prior": [{"mean": -10.0, "sd": 2.0}],
+            "robust_weight": 0.2,
+            "patient_sd": 8.0,
+            "probability": 0.95,
+        },
+        {"kind": "bayesian_risks", "endpoint": "symptoms", "outcome": "response"},
+        {"kind": "bayesian_risks", "endpoint": "symptoms", "outcome": "response", "control_prior": [{"mean": 0.35, "n": 40.0}], "robust_weight": 0.2},
     ],
 }
 
 
 def kind_of(declared: dict[str, Any]) -> str:
     """A readable test id."""
-    extra = [str(declared[key]) for key in ("variance", "outcome", "test", "model") if key in declared]
+    extra = [
+        str(declared[key])
+        for key in ("variance", "outcome", "test", "model", "measure", "contrast", "feature", "scores", "assumption", "df")
+        if key in declared
+    ]
     return "-".join([declared["kind"], *extra])
 
 
@@ -152,10 +192,14 @@ def trial_data(n_replicates: int = 5, n_patients: int = 40, seed: int = 3, ties:
     baseline = np.clip(np.rint(rng.normal(29, 5, shape)), 0, 60)
     arm = (rng.permuted(np.tile(np.arange(n_patients) % 2, (n_replicates, 1)), axis=1).T).astype(np.int8)
     score = np.clip(np.rint(0.5 * baseline + rng.normal(5, 7, shape) - 3.0 * arm), 0, 60)
+    shares = np.array([0.4, 0.7, 1.0])[:, np.newaxis, np.newaxis]
+    course = np.rint(baseline + shares * (score - baseline) + (1 - shares) * rng.normal(0, 6, (3, *shape))).clip(0, 60)
     columns = {
         "crp": np.round(np.exp(rng.normal(1.2, 0.6, shape)), 1).T,
         "sex": Category(rng.integers(0, 2, shape).astype(np.int8).T, ("female", "male")),
     }
     scale = Scale("MADRS", 0, 60, 10)
-    measured = Measurements((8.0,), score.T[:, :, np.newaxis], np.ones((n_replicates, n_patients, 1), dtype=bool), baseline.T, None, scale, "down")
-    return TrialData(("placebo", "active"), arm.T, np.zeros((n_replicates, n_patients), dtype=np.int16), columns, {"symptoms": measured})
+    seen = np.ones((n_replicates, n_patients, 3), dtype=bool)
+    measured = Measurements((2.0, 4.0, 8.0), course.transpose(2, 1, 0), seen, baseline.T, None, scale, "down")
+    stratum = (np.asarray(columns["crp"]) >= 3.0).astype(np.int16)
+    return TrialData(("placebo", "active"), arm.T, stratum, columns, {"symptoms": measured})

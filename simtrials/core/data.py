@@ -3,7 +3,7 @@
 R replicates, P patients at most, V visits. Replicates come first in every array.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -13,7 +13,22 @@ from simtrials.core.arrays import AnyArray, ArmArray, BoolArray, FloatArray
 from simtrials.core.expressions import Column
 
 Improves = Literal["down", "up"]
-EffectScale = Literal["difference", "risk_difference", "log_risk_ratio", "log_odds_ratio", "slope", "probability_index"]
+EffectScale = Literal[
+    "difference",
+    "risk_difference",
+    "log_risk_ratio",
+    "log_odds_ratio",
+    "log_hazard_ratio",
+    "log_win_ratio",
+    "log_win_odds",
+    "net_benefit",
+    "weeks",
+    "difference_per_week",
+    "slope",
+    "probability_index",
+]
+Redraw = Callable[[np.random.Generator, int, AnyArray], ArmArray]
+"""Draws the arms of all patients anew, by the trial's own scheme: (draw, R, P) from a number of draws and the strata (R, P)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +74,7 @@ class TrialData:
     """All that an analysis may see.
 
     columns : measured covariates by name, (R, P) each; arm : (R, P) int8, 0 is control, -1 is nobody; stratum : (R, P) whole numbers.
-    events : name -> (R, P) week in which an event was seen, infinite where it was not.
+    events : name -> (R, P) week in which an event was seen, infinite where it was not; `redraw` allocates anew as the trial did.
     """
 
     arms: tuple[str, ...]
@@ -68,6 +83,7 @@ class TrialData:
     columns: Mapping[str, Column]
     endpoints: Mapping[str, Measurements]
     events: Mapping[str, FloatArray] = field(default_factory=dict)
+    redraw: Redraw | None = None
 
     def subset(self, mask: BoolArray) -> "TrialData":
         """The same trials without the patients outside `mask` (R, P); they become nobody."""
@@ -120,7 +136,8 @@ class Estimates:
     """One analysis of a block of trials, (R,) each; a benefit is positive unless `benefit` is -1.
 
     The test compares `statistic` with the critical value of t on `df` degrees of freedom (infinite: normal), unless `p_value` is given.
-    The interval is estimate +- critical value x std_error unless `lower` and `upper` are given. Ratios are on the log scale.
+    The interval is estimate +- critical value x std_error unless `lower` and `upper` are given. Ratios are on the log scale. `decision` is
+    given by analyses that do not test: 1 for a benefit shown, -1 for harm, 0 for neither. `flags` are things to count, (R,) bool by name.
     """
 
     estimate: FloatArray
@@ -133,6 +150,16 @@ class Estimates:
     lower: FloatArray | None = None
     upper: FloatArray | None = None
     p_value: FloatArray | None = None
+    decision: AnyArray | None = None
+    flags: Mapping[str, BoolArray] = field(default_factory=dict)
+
+    def tested_by(self, statistic: FloatArray, status: AnyArray) -> "Estimates":
+        """The same estimates with another test, which is compared with the normal distribution; its status says what can be concluded."""
+        return replace(self, statistic=statistic, df=np.full(statistic.shape, np.inf), status=status)
+
+    def counting(self, flags: Mapping[str, BoolArray]) -> "Estimates":
+        """The same estimates with these things to count."""
+        return replace(self, flags=dict(flags))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Source: Morris, White & Crowther 2019, Statistics in Medicine 38:2074, table 6, 
 coverage and rejection; type M and S errors as in Gelman & Carlin 2014, Perspectives on Psychological Science 9:641.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -37,6 +37,7 @@ class Judged:
     rejected: BoolArray
     benefit: BoolArray
     status: AnyArray
+    flags: Mapping[str, BoolArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Tally:
     widths: FloatArray = field(default_factory=lambda: np.zeros(2))
     significant: FloatArray = field(default_factory=lambda: np.zeros(3))
     failures: dict[int, int] = field(default_factory=dict)
+    flags: dict[str, int] = field(default_factory=dict)
 
     def add(self, judged: Judged) -> None:
         """Count a block in."""
@@ -100,6 +102,8 @@ class Tally:
         codes, counts = np.unique(judged.status[judged.status != 0], return_counts=True)
         for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
             self.failures[code] = self.failures.get(code, 0) + count
+        for label, flag in judged.flags.items():
+            self.flags[label] = self.flags.get(label, 0) + int(flag.sum())
 
     @property
     def n_failed(self) -> int:
@@ -115,6 +119,8 @@ class Tally:
         yield from self._errors()
         yield from self._intervals()
         yield from self._among_significant()
+        for label, count in self.flags.items():
+            yield self._share(label, count, self.n)
 
     def _make(self, name: str, value: float, mcse: float, note: str = "") -> Measure:
         return Measure(name, float(value), float(mcse), self.n, self.n_failed, note)

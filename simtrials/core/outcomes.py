@@ -15,15 +15,27 @@ from simtrials.core.data import Measurements
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A derived outcome: `read` gives (R, P) from the measurements and a week, NaN where it is missing."""
+    """A derived outcome: what it is `of` measured values, (R, P) or with further axes, and their baseline; NaN where it is missing.
+
+    With `visits` 2 it must hold at the visit and at the one before it.
+    """
 
     name: str
-    read: Callable[[Measurements, float], FloatArray]
+    of: Callable[[Measurements, FloatArray, FloatArray | None], FloatArray]
     binary: bool = False
     needs_baseline: bool = False
     needs_remission_cut: bool = False
     needs_scale: bool = False
     higher_is_better: bool | None = None
+    visits: int = 1
+
+    def read(self, measured: Measurements, week: float) -> FloatArray:
+        """(R, P) the outcome at the visit of `week`."""
+        now = self.of(measured, measured.at(week), measured.baseline)
+        for before in range(1, self.visits):
+            earlier = measured.weeks[measured.visit(week) - before]
+            now = now * self.of(measured, measured.at(earlier), measured.baseline)
+        return now
 
     def benefit_sign(self, measured: Measurements) -> int:
         """+1 when a higher outcome is better for the patient, else -1."""
@@ -31,41 +43,34 @@ class Outcome:
         return 1 if better else -1
 
 
-def score(measured: Measurements, week: float) -> FloatArray:
+def score(measured: Measurements, value: FloatArray, baseline: FloatArray | None) -> FloatArray:
     """The value as measured."""
-    return measured.at(week)
+    return value
 
 
-def change(measured: Measurements, week: float) -> FloatArray:
+def change(measured: Measurements, value: FloatArray, baseline: FloatArray | None) -> FloatArray:
     """Value minus baseline."""
-    return measured.at(week) - _baseline(measured)
+    return value - _known(baseline)
 
 
-def percent_change(measured: Measurements, week: float) -> FloatArray:
+def percent_change(measured: Measurements, value: FloatArray, baseline: FloatArray | None) -> FloatArray:
     """Change in severity in percent of baseline severity; NaN where that is 0. A fall is negative on every scale."""
-    before, now = _severity(measured, _baseline(measured)), _severity(measured, measured.at(week))
+    before, now = _severity(measured, _known(baseline)), _severity(measured, value)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(before > 0, 100.0 * (now - before) / before, np.nan)
 
 
-def response(measured: Measurements, week: float) -> FloatArray:
+def response(measured: Measurements, value: FloatArray, baseline: FloatArray | None) -> FloatArray:
     """1 where severity has fallen to half of its baseline or less."""
-    value = measured.at(week)
-    return _flag(2.0 * _severity(measured, value) <= _severity(measured, _baseline(measured)), value)
+    return _flag(2.0 * _severity(measured, value) <= _severity(measured, _known(baseline)), value)
 
 
-def remission(measured: Measurements, week: float) -> FloatArray:
+def remission(measured: Measurements, value: FloatArray, baseline: FloatArray | None) -> FloatArray:
     """1 where the score is at or below the scale's cut-off of remission (at or above it for a scale that rises)."""
     if measured.scale is None or measured.scale.remission_cut is None:
         raise ValueError("remission needs a scale with a cut-off")
-    value, cut = measured.at(week), measured.scale.remission_cut
+    cut = measured.scale.remission_cut
     return _flag(value <= cut if measured.improves == "down" else value >= cut, value)
-
-
-def sustained_response(measured: Measurements, week: float) -> FloatArray:
-    """1 where there is response at `week` and at the visit before it."""
-    before = measured.weeks[measured.visit(week) - 1]
-    return response(measured, week) * response(measured, before)
 
 
 def _flag(reached: np.ndarray, value: FloatArray) -> FloatArray:
@@ -74,10 +79,10 @@ def _flag(reached: np.ndarray, value: FloatArray) -> FloatArray:
     return flags
 
 
-def _baseline(measured: Measurements) -> FloatArray:
-    if measured.baseline is None:
+def _known(baseline: FloatArray | None) -> FloatArray:
+    if baseline is None:
         raise ValueError("this endpoint has no baseline")
-    return measured.baseline
+    return baseline
 
 
 def _severity(measured: Measurements, value: FloatArray) -> FloatArray:
@@ -97,6 +102,6 @@ OUTCOMES = {
         Outcome("percent_change", percent_change, needs_baseline=True, higher_is_better=False),
         Outcome("response", response, binary=True, needs_baseline=True, needs_scale=True, higher_is_better=True),
         Outcome("remission", remission, binary=True, needs_remission_cut=True, needs_scale=True, higher_is_better=True),
-        Outcome("sustained_response", sustained_response, binary=True, needs_baseline=True, needs_scale=True, higher_is_better=True),
+        Outcome("sustained_response", response, binary=True, needs_baseline=True, needs_scale=True, higher_is_better=True, visits=2),
     )
 }

@@ -21,7 +21,8 @@ from simtrials.trial.departures import IntercurrentEvent
 Columns = dict[str, AnyArray]
 Backend = Literal["auto", "serial", "threads", "loky", "dask"]
 REQUIRED = ("estimate", "std_error", "statistic", "df")
-OPTIONAL = ("lower", "upper", "p_value")
+OPTIONAL = ("lower", "upper", "p_value", "decision")
+FLAG = "flag: "
 SERIAL_BELOW = 3.0
 """Seconds of work below which other workers do not pay."""
 
@@ -52,9 +53,15 @@ class Simulation:
         simulated = self.trials(block)
         columns: Columns = {"screened": simulated.screening.n_screened.astype(np.int32)}
         columns |= {f"failed/{label}": counts.astype(np.int32) for label, counts in simulated.screening.failures.items()}
-        for name, analysis in self.analyses.items():
-            columns |= _columns_of(name, analysis.estimate(self.used_by(analysis, simulated.data)))
+        for name, found in self.estimates(simulated.data, Streams(self.seed, Purpose.RUN, block)).items():
+            columns |= _columns_of(name, found)
         return columns
+
+    def estimates(self, data: TrialData, streams: Streams) -> dict[str, Estimates]:
+        """What each analysis finds in a block of trials; one that draws has a stream of its own."""
+        return {
+            name: analysis.estimate_by_luck(self.used_by(analysis, data), streams[f"analyses.{name}"]) for name, analysis in self.analyses.items()
+        }
 
     def used_by(self, analysis: Analysis, data: TrialData) -> TrialData:
         """The data as the analysis uses them for its estimand."""
@@ -70,32 +77,34 @@ class Simulation:
 
     def trial_problems(self) -> list[Problem]:
         """What the analyses cannot do with the data of a trial."""
-        few, problems = self._few(), []
+        few, problems, streams = self._few(), [], Streams(self.seed, Purpose.PREPARE, 1)
         for name, analysis in self.analyses.items():
             try:
-                analysis.estimate(self.used_by(analysis, few.data))
+                analysis.estimate_by_luck(self.used_by(analysis, few.data), streams[f"analyses.{name}"])
             except ExpressionError as error:
                 problems.append(Problem(f"analyses.{name}", str(error)))
         return problems
 
     def meanings(self) -> dict[str, Meaning]:
         """What the columns of each analysis are."""
-        few = self._few()
-        found = {name: analysis.estimate(self.used_by(analysis, few.data)) for name, analysis in self.analyses.items()}
+        found = self.estimates(self._few().data, Streams(self.seed, Purpose.PREPARE, 1))
         return {name: Meaning(estimates.scale, estimates.benefit) for name, estimates in found.items()}
 
 
 def _columns_of(name: str, found: Estimates) -> Columns:
     columns: Columns = {f"{name}/{field}": getattr(found, field) for field in REQUIRED}
     columns |= {f"{name}/{field}": getattr(found, field) for field in OPTIONAL if getattr(found, field) is not None}
+    columns |= {f"{name}/{FLAG}{label}": flag for label, flag in found.flags.items()}
     return columns | {f"{name}/status": found.status.astype(np.int8)}
 
 
 def estimates_of(name: str, columns: Mapping[str, AnyArray], meaning: Meaning) -> Estimates:
     """The estimates of one analysis, put together again from columns."""
     estimate, std_error, statistic, df, status = (columns[f"{name}/{field}"] for field in (*REQUIRED, "status"))
-    lower, upper, p_value = (columns.get(f"{name}/{field}") for field in OPTIONAL)
-    return Estimates(estimate, std_error, statistic, df, status, meaning.scale, meaning.benefit, lower, upper, p_value)
+    lower, upper, p_value, decision = (columns.get(f"{name}/{field}") for field in OPTIONAL)
+    start = f"{name}/{FLAG}"
+    flags = {column.removeprefix(start): values for column, values in columns.items() if column.startswith(start)}
+    return Estimates(estimate, std_error, statistic, df, status, meaning.scale, meaning.benefit, lower, upper, p_value, decision, flags)
 
 
 def run_blocks(

@@ -11,7 +11,7 @@ import numpy as np
 from simtrials.core.arrays import AnyArray, BoolArray, FloatArray
 from simtrials.core.data import Measurements, SimulatedTrial
 from simtrials.core.expressions import Category
-from simtrials.core.outcomes import change, remission, response
+from simtrials.core.outcomes import OUTCOMES
 from simtrials.core.rng import BLOCK_SIZE, Purpose, Streams
 from simtrials.engine.scenario import Scenario
 from simtrials.trial import PreparedTrial, simulate
@@ -227,12 +227,12 @@ def _course(name: str, endpoint: SymptomScale, scenario: Scenario, trials: list[
             "histogram": [
                 float(count) / last.size for count in np.bincount((last - scale.minimum).astype(int).ravel(order="K"), minlength=scores.size)
             ],
-            "response": float(response(whole, week).mean()),
+            "response": float(OUTCOMES["response"].read(whole, week).mean()),
         }
         if scale.remission_cut is not None:
-            arms[arm]["remission"] = float(remission(whole, week).mean())
+            arms[arm]["remission"] = float(OUTCOMES["remission"].read(whole, week).mean())
     control = forced[0].data.endpoints[name]
-    changes = [change(part.data.endpoints[name], week) for part in forced]
+    changes = [OUTCOMES["change"].read(part.data.endpoints[name], week) for part in forced]
     sd = float(changes[0].std())
     sign = -1 if scale.improves == "down" else 1
     shifts = {arm: sign * float((changes[code] - changes[0]).mean()) for code, arm in enumerate(scenario.design.arms) if code}

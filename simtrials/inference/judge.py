@@ -9,11 +9,13 @@ from simtrials.stats.quantiles import t_critical
 
 
 def judge(analysis: Analysis, found: Estimates) -> Judged:
-    """Compare every replicate with the critical value (or its p-value with alpha); NaN rejects nothing."""
-    needs_critical = found.lower is None or found.p_value is None
+    """Compare every replicate with the critical value (its p-value with alpha, or take its decision); NaN rejects nothing."""
+    needs_critical = found.lower is None or (found.p_value is None and found.decision is None)
     critical = t_critical(found.df, analysis.two_sided_alpha) if needs_critical else np.nan
     with np.errstate(invalid="ignore"):
-        if found.p_value is not None:
+        if found.decision is not None:
+            rejected, towards_benefit = found.decision != 0, found.decision > 0
+        elif found.p_value is not None:
             rejected = found.p_value < analysis.two_sided_alpha
             towards_benefit = found.benefit * found.estimate > 0
         else:
@@ -24,4 +26,4 @@ def judge(analysis: Analysis, found: Estimates) -> Judged:
             rejected = benefit
         lower = found.estimate - critical * found.std_error if found.lower is None else found.lower
         upper = found.estimate + critical * found.std_error if found.upper is None else found.upper
-    return Judged(found.estimate, found.std_error, lower, upper, np.asarray(rejected), np.asarray(benefit), found.status)
+    return Judged(found.estimate, found.std_error, lower, upper, np.asarray(rejected), np.asarray(benefit), found.status, found.flags)

@@ -70,7 +70,7 @@ def power_rows(run: Run) -> list[PowerRow]:
                 label=labels[name],
                 count=count_of(tally),
                 null=count_of(nulls[name]) if nulls else None,
-                nominal=analysis.two_sided_alpha / 2,
+                nominal=analysis.nominal,
                 closed_form=closed.get("power"),
                 closed_form_what=closed.get("what", ""),
             )

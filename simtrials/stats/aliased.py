@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from simtrials.core.arrays import AnyArray, FloatArray
+from simtrials.core.arrays import AnyArray, FloatArray, IntArray
 from simtrials.core.status import Status
 from simtrials.stats.regression import aliased_regressor
 
@@ -22,7 +22,8 @@ def dropping_aliased(model: Model[Fit], outcome: FloatArray, arm: AnyArray, acti
     Parameters
     ----------
     model : takes (outcome, arm, active, covariates, tested) and returns a named tuple of (replicate,) arrays that ends with the status
-    outcome, arm, active, covariates, tested : as for `least_squares`
+    outcome : (replicate, patient), or (replicate, patient, visit): then a covariate is left out where it is aliased at any visit
+    arm, active, covariates, tested : as for `least_squares`
 
     Source: Chambers and Hastie (1992), Statistical Models in S, section 4.4.3, on aliased coefficients.
     """
@@ -31,7 +32,7 @@ def dropping_aliased(model: Model[Fit], outcome: FloatArray, arm: AnyArray, acti
     if collinear.size == 0:
         return found
     some = [outcome[collinear], arm[collinear], *(column[collinear] for column in covariates)]
-    aliased = aliased_regressor(some[0], some[1], active, some[2:], tested)
+    aliased = _at_any_visit(some[0], some[1], active, some[2:], tested)
     columns = [column.copy() for column in found]
     for regressor in np.unique(aliased[aliased > 0]).tolist():
         rows = aliased == regressor
@@ -40,3 +41,11 @@ def dropping_aliased(model: Model[Fit], outcome: FloatArray, arm: AnyArray, acti
         for column, values in zip(columns, again, strict=True):
             column[collinear[rows]] = values
     return type(found)(*columns)
+
+
+def _at_any_visit(outcome: FloatArray, arm: AnyArray, active: int, covariates: Sequence[AnyArray], tested: int) -> IntArray:
+    """(replicate,) the first regressor that is aliased among the patients with an outcome, at the first visit where one is; else -1."""
+    aliased = np.full(len(outcome), -1)
+    for visit in np.moveaxis(np.atleast_3d(outcome), 2, 0):
+        aliased = np.where(aliased > 0, aliased, aliased_regressor(visit, arm, active, covariates, tested))
+    return aliased

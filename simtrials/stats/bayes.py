@@ -243,16 +243,17 @@ def beta_effect(
     return PosteriorEffect._make(values[place.reshape(-1)] for values in effect)
 
 
-def beta_difference_exceeds(active: BetaMixture, control: BetaMixture, threshold: float = 0.0) -> FloatArray:
-    """(replicate,) probability that a risk under active exceeds one under control by more than `threshold`, which lies between -1 and 1."""
-    if not -1 < threshold < 1:
-        raise ValueError(f"risk difference: the threshold must lie between -1 and 1, got {threshold}")
+def beta_difference_exceeds(active: BetaMixture, control: BetaMixture, threshold: ArrayLike = 0.0) -> FloatArray:
+    """(replicate,) probability that a risk under active exceeds one under control by more than `threshold`, between -1 and 1, one or (replicate,)."""
+    limits = np.asarray(threshold, dtype=np.float64)
+    if not np.all(np.abs(limits) < 1):
+        raise ValueError(f"risk difference: the threshold must lie between -1 and 1, got {limits}")
     pairs = np.broadcast_arrays(
         active.a[:, :, np.newaxis], active.b[:, :, np.newaxis], control.a[:, np.newaxis], control.b[:, np.newaxis]
     )  # (replicate, component, component)
-    flat = np.stack(pairs).reshape(4, -1)
+    flat, beyond = np.stack(pairs).reshape(4, -1), np.broadcast_to(limits.reshape(-1, 1, 1), pairs[0].shape).reshape(-1)
     size = max(LARGEST_ARRAY // _nodes()[0].size, 1)
-    parts = [_exceeds(flat[:, start : start + size], threshold) for start in range(0, flat.shape[1], size)]
+    parts = [_exceeds(flat[:, start : start + size], beyond[start : start + size]) for start in range(0, flat.shape[1], size)]
     probability = np.concatenate([np.zeros(0), *parts]).reshape(pairs[0].shape)
     return _sum(_sum(active.weight[:, :, np.newaxis] * control.weight[:, np.newaxis] * probability))
 
@@ -271,7 +272,7 @@ def _nodes() -> tuple[FloatArray, FloatArray, FloatArray]:
     return place, rest, STEP * np.pi * np.cosh(u) * place * rest
 
 
-def _exceeds(parameters: FloatArray, threshold: float) -> FloatArray:
+def _exceeds(parameters: FloatArray, threshold: FloatArray) -> FloatArray:
     """P(X1 - X0 > threshold) of beta variables (a1, b1, a0, b0): the density of one times the distribution function of the other, integrated.
 
     The narrower of the two gives the density; where that is X0, 1 - X0 and 1 - X1 stand for X1 and X0, whose difference is the same.
@@ -296,7 +297,7 @@ def _exceeds(parameters: FloatArray, threshold: float) -> FloatArray:
     tail = betainc(np.where(low, c[pair], d[pair]), np.where(low, d[pair], c[pair]), np.clip(np.where(low, y, above_y), 0.0, 1.0))
     mass[pair, node] *= np.where(low, tail, 1 - tail)
     total = _sum(np.where(mass > NEGLIGIBLE_MASS, mass, 0.0))
-    total += betainc(b, a, max(-threshold, 0.0))
+    total += betainc(b, a, np.maximum(-threshold, 0.0))
     return np.where(np.isnan(a + b + c + d), np.nan, np.minimum(total, 1.0))
 
 

@@ -103,7 +103,7 @@ def mmrm(
 
 def _nothing(n_replicates: int) -> RepeatedContrast:
     missing = np.full((3, n_replicates), np.nan)
-    return RepeatedContrast(missing[0], missing[1], missing[2], np.full(n_replicates, int(Status.NOT_CONVERGED)), np.full(n_replicates, -1))
+    return RepeatedContrast(missing[0], missing[1], missing[2], np.full(n_replicates, -1), np.full(n_replicates, int(Status.NOT_CONVERGED)))
 
 
 def _replace(found: RepeatedContrast, which: IntArray, block: Block, model: Model, places_before: int = 0) -> None:
@@ -167,7 +167,7 @@ def _closed_form(block: Block, model: Model) -> RepeatedContrast:
     with np.errstate(all="ignore"):
         found = _inference(fits, model)
     found[:, status != Status.OK] = np.nan
-    return RepeatedContrast(found[0], found[1], found[2], status, np.where(status == Status.OK, 0, -1))
+    return RepeatedContrast(found[0], found[1], found[2], np.where(status == Status.OK, 0, -1), status)
 
 
 def _inference(fits: list[_Regression], model: Model) -> FloatArray:

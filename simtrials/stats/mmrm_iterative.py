@@ -53,9 +53,9 @@ class RepeatedContrast(NamedTuple):
     estimate: FloatArray
     std_error: FloatArray
     df: FloatArray
-    status: IntArray
     covariance: IntArray
     """place of the covariance used in the order tried: 0 for the one asked for, -1 where none could be fitted"""
+    status: IntArray
 
 
 class Model(NamedTuple):
@@ -256,7 +256,7 @@ def fit_block(block: Block, model: Model, few: BoolArray) -> RepeatedContrast:
         those = take(patterns, np.arange(n_replicates)[some])
         with np.errstate(all="ignore"):
             _fit_some(those, few[some], model, found[:, some], status[some], used[some])
-    return RepeatedContrast(found[0], found[1], found[2], status, used)
+    return RepeatedContrast(found[0], found[1], found[2], used, status)
 
 
 def _fit_some(patterns: Patterns, few: BoolArray, model: Model, found: FloatArray, status: IntArray, used: IntArray) -> None:

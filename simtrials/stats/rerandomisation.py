@@ -8,14 +8,16 @@ is at most u with probability at most u, for every u and M. With all other alloc
 exact p-value.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from simtrials.core.arrays import ArmArray, FloatArray, IntArray, patient_major
+from simtrials.core.arrays import AnyArray, ArmArray, FloatArray, IntArray, patient_major
 from simtrials.core.kernels import kernel
 from simtrials.core.status import Status
+from simtrials.stats.regression import COLLINEAR_BELOW
+from simtrials.stats.stratified_ranks import ordered_by
 
 Assign = Callable[[np.random.Generator, int], ArmArray]
 """``assign(rng, n)`` draws the arms of all trials n times, as the trials did: (draw, replicate, patient) int8."""
@@ -164,3 +166,48 @@ def linear_randomization_test(
         as_extreme += np.count_nonzero(~(np.abs(statistics(chunk)) < least), axis=0)
         count += len(chunk)
     return _result(own, as_extreme, count)
+
+
+def permuted(arm: ArmArray) -> Callable[[np.random.Generator, int, AnyArray], ArmArray]:
+    """Draws that keep the number of patients in each arm, where nothing more is known of the allocation: all their orders are equally likely."""
+
+    def redraw(rng: np.random.Generator, n_draws: int, stratum: AnyArray) -> ArmArray:
+        return rng.permuted(np.broadcast_to(arm, (n_draws, *arm.shape)), axis=2)
+
+    return redraw
+
+
+@kernel
+def _midranks(order: IntArray, start: IntArray, n: IntArray, ranks: FloatArray) -> None:
+    for r in range(order.shape[0]):
+        for k in range(n[r]):
+            for place in range(start[r, k], start[r, k + 1]):
+                ranks[r, order[r, place]] = 0.5 * (start[r, k] + start[r, k + 1] + 1)
+
+
+def ranked_scores(score: FloatArray) -> FloatArray:
+    """(replicate, patient) ranks from 1, the mean rank of those who are tied; NaN stays NaN."""
+    ranks = np.full(score.shape, np.nan)
+    _midranks(*ordered_by(score), ranks)
+    return ranks
+
+
+def adjusted_scores(score: FloatArray, covariates: Sequence[AnyArray]) -> FloatArray:
+    """(replicate, patient) what is left of the scores after least squares on covariates, the arms unseen; NaN where any value is missing.
+
+    A covariate that is constant, or follows from earlier ones, changes nothing.
+
+    Source: Rosenbaum (2002), Statistical Science 17, 286-327, section 3 (covariance adjustment in randomization inference).
+    """
+    columns = np.stack([score, *(np.broadcast_to(column, score.shape) for column in covariates)], axis=-1).astype(np.float64)
+    known = np.asarray(~np.isnan(columns).any(axis=-1))
+    n = np.maximum(known.sum(axis=1), 1)[:, np.newaxis, np.newaxis]
+    columns = np.where(known[..., np.newaxis], columns, 0.0)
+    left = np.where(known[..., np.newaxis], columns - columns.sum(axis=1, keepdims=True) / n, 0.0)
+    whole = np.square(left).sum(axis=1)
+    for k in range(1, left.shape[2]):  # each column, cleared of those before it, is cleared from those after it and from the scores
+        size = np.square(left[..., k]).sum(axis=1)
+        share = np.einsum("rp,rpc->rc", left[..., k], left) / np.where(size > COLLINEAR_BELOW * whole[:, k], size, np.inf)[:, np.newaxis]
+        share[:, 1 : k + 1] = 0.0
+        left = left - left[..., k, np.newaxis] * share[:, np.newaxis]
+    return np.where(known, left[..., 0], np.nan)

@@ -5,13 +5,14 @@ goes on where it stopped.
 """
 
 from collections.abc import Collection
+from functools import partial
 
 import numpy as np
 
 from simtrials.core.arrays import AnyArray, ArmArray, FloatArray, patient_major, replicate_major
 from simtrials.core.data import SimulatedTrial, TrialData
 from simtrials.core.kernels import kernel
-from simtrials.core.rng import BLOCK_SIZE, Streams
+from simtrials.core.rng import BLOCK_SIZE, Streams, uniforms
 from simtrials.trial.endpoints.base import Benefit
 from simtrials.trial.following import Admitted, follow
 from simtrials.trial.join import joined
@@ -53,8 +54,10 @@ class Cohort:
         self.trial, self.streams, self.n_replicates = trial, streams, n_replicates
         self.force_arm, self.without, self.complete = force_arm, without, complete
         self.screener = Screener(trial, streams, n_replicates)
+        scheme, ratio = trial.trial.design.allocation, trial.trial.design.ratio
         n_strata = int(np.prod([size for _, size in trial.strata])) if trial.strata else 1
-        self.allocation = trial.trial.design.allocation.start(trial.trial.design.ratio, n_replicates, n_strata)
+        self.allocation = scheme.start(ratio, n_replicates, n_strata)
+        self.redraw = partial(scheme.redraw, ratio=ratio, n_strata=n_strata)
         self.sites = trial.sites[1].start(f"departures.{trial.sites[0]}", streams, n_replicates) if trial.sites else None
         self.n_patients = 0
         self._parts: list[SimulatedTrial] = []
@@ -65,7 +68,7 @@ class Cohort:
         followed = follow(self.trial.plan, admitted, self.streams, self.without, self.complete)
         people, arms = admitted.people, self.trial.trial.design.arms
         columns = {name: people[name] for name in self.trial.columns}
-        data = TrialData(arms, replicate_major(admitted.arm), stratum, columns, followed.measured, followed.seen)
+        data = TrialData(arms, replicate_major(admitted.arm), stratum, columns, followed.measured, followed.seen, self.redraw)
         self._parts.append(SimulatedTrial(data, people, self.screener.funnel(self.n_patients), followed.happened))
 
     def admit(self, n_more: int) -> tuple[Admitted, AnyArray]:
@@ -79,7 +82,7 @@ class Cohort:
             site = declared.assign(f"departures.{name}", self.sites, self.streams, n_more)
             people.luck["site"] = site
         stratum = stratum_codes(self.trial.strata, people) if self.trial.strata else np.broadcast_to(np.int16(0), shape)
-        arm = self.allocation.assign(self.streams, stratum)
+        arm = self.allocation.assign(uniforms(self.streams["allocation"], shape), stratum)
         if self.force_arm is not None:
             arm = np.full(arm.T.shape, self.force_arm, dtype=np.int8).T
         luck = self.trial.factor.draw(self.streams, *shape)

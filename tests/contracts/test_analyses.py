@@ -9,6 +9,7 @@ import pytest
 from simtrials.core.data import Estimates
 from simtrials.core.expressions import Category
 from simtrials.core.status import Status
+from simtrials.inference.analyses import Analysis
 from simtrials.inference.judge import judge
 
 ANALYSES = [pytest.param(examples.component("analyses", declared), id=examples.kind_of(declared)) for declared in examples.EXAMPLES["analyses"]]
@@ -18,8 +19,20 @@ def effect(found: Estimates) -> np.ndarray:
     return found.estimate
 
 
+def draws(analysis):
+    """Whether random numbers go into its estimates, which then belong to whole blocks."""
+    return type(analysis).estimate_by_luck is not Analysis.estimate_by_luck
+
+
+def treats_arms_alike(analysis):
+    """A prior of one arm, or one arm as the reference of the other, makes a difference."""
+    return not getattr(analysis, "robust_weight", 0) and getattr(analysis, "assumption", "missing_at_random") == "missing_at_random"
+
+
 @pytest.mark.parametrize("analysis", ANALYSES)
 def test_swapping_arms_flips_the_sign(analysis):
+    if not treats_arms_alike(analysis):
+        return
     data = examples.trial_data()
     swapped = replace(data, arm=(1 - data.arm).astype(np.int8))
     np.testing.assert_allclose(effect(analysis.estimate(swapped)), -effect(analysis.estimate(data)), rtol=1e-7, atol=1e-10)
@@ -40,6 +53,8 @@ def test_a_benefit_is_positive(analysis):
 
 @pytest.mark.parametrize("analysis", ANALYSES)
 def test_a_replicate_does_not_depend_on_its_neighbours(analysis):
+    if draws(analysis):
+        return
     data = examples.trial_data(n_replicates=6)
     alone = replace(
         data,
@@ -52,7 +67,7 @@ def test_a_replicate_does_not_depend_on_its_neighbours(analysis):
         },
     )
     whole, single = analysis.estimate(data), analysis.estimate(alone)
-    for field in ("estimate", "std_error", "statistic", "df", "status", "lower", "upper", "p_value"):
+    for field in ("estimate", "std_error", "statistic", "df", "status", "lower", "upper", "p_value", "decision"):
         if getattr(whole, field) is not None:
             np.testing.assert_array_equal(getattr(whole, field)[2:3], getattr(single, field))
 
@@ -69,6 +84,8 @@ def test_patients_who_are_nobody_change_nothing(analysis):
 
 @pytest.mark.parametrize("analysis", ANALYSES)
 def test_a_missing_outcome_leaves_the_patient_out(analysis):
+    if hasattr(analysis, "assumption"):  # imputation keeps everybody
+        return
     data = examples.trial_data()
     measured = data.endpoints["symptoms"]
     value = measured.value.copy()
@@ -140,7 +157,7 @@ def test_a_subgroup_analyses_only_its_members():
 def test_analysis_sets_leave_out_who_was_not_seen():
     data = examples.trial_data(n_patients=60)
     measured = data.endpoints["symptoms"]
-    value = np.repeat(measured.value, 2, axis=2)
+    value = np.repeat(measured.value[:, :, -1:], 2, axis=2)
     value[:, :10, 1] = np.nan
     value[:, :5, 0] = np.nan
     two_visits = replace(measured, weeks=(4.0, 8.0), value=value, observed=~np.isnan(value))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from simtrials.core.expressions import Category
-from simtrials.core.rng import Purpose, Streams
+from simtrials.core.rng import Purpose, Streams, uniforms
 from simtrials.engine.cells import ready
 from simtrials.engine.files import scenario_from
 from simtrials.trial import Cohort, simulate
@@ -144,9 +144,9 @@ FITTING = [(declared, ratio) for declared in examples.EXAMPLES["allocations"] fo
 def test_an_allocation_keeps_its_ratio_and_its_first_patients(declared, ratio):
     allocation = allocation_of(declared)
     stratum = np.random.default_rng(1).integers(0, 4, (120, 64)).astype(np.int16).T
-    whole = allocation.start(ratio, 64, 4).assign(streams(), stratum)
-    again, state = streams(), allocation.start(ratio, 64, 4)
-    parts = [state.assign(again, stratum[:, :50]), state.assign(again, stratum[:, 50:])]
+    luck, state = uniforms(np.random.Generator(np.random.SFC64(2)), stratum.shape), allocation.start(ratio, 64, 4)
+    whole = allocation.start(ratio, 64, 4).assign(luck, stratum)
+    parts = [state.assign(luck[:, :50], stratum[:, :50]), state.assign(luck[:, 50:], stratum[:, 50:])]
     np.testing.assert_array_equal(whole, np.concatenate(parts, axis=1))
     shares = np.bincount(whole.ravel(), minlength=len(ratio)) / whole.size
     largest_error = 4 * np.sqrt(0.25 / whole.size)
@@ -157,7 +157,7 @@ def test_an_allocation_keeps_its_ratio_and_its_first_patients(declared, ratio):
 def test_every_block_of_every_stratum_is_balanced(block_size):
     allocation = ALLOCATIONS["stratified_blocks"].model_validate({"kind": "stratified_blocks", "strata": ["sex"], "block_size": block_size})
     stratum = np.random.default_rng(2).integers(0, 3, (90, 16)).astype(np.int16).T
-    arm = allocation.start((1, 1), 16, 3).assign(streams(), stratum)
+    arm = allocation.start((1, 1), 16, 3).assign(uniforms(np.random.Generator(np.random.SFC64(3)), stratum.shape), stratum)
     for row in range(16):
         for level in range(3):
             own = arm[row][stratum[row] == level]

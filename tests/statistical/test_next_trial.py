@@ -12,7 +12,7 @@ from statistical.exact import SurveyCrp, madrs
 from statistical.helpers import madrs_endpoint, prepared, standard_error_under, trial
 
 import simtrials
-from simtrials.core.outcomes import remission, response
+from simtrials.core.outcomes import OUTCOMES
 from simtrials.core.rng import BLOCK_SIZE, Purpose, Streams
 from simtrials.engine.files import read
 from simtrials.engine.result import Run
@@ -160,7 +160,9 @@ def shares_in(arm: int, forced: PreparedTrial, seed: int) -> tuple[int, list[flo
     """Patients, and the shares of them with response and with remission when everybody is sent to one arm."""
     blocks = [simulate(forced, Streams(seed, Purpose.TRUTH, block), BLOCK_SIZE, 1024, force_arm=arm) for block in range(FORCED_BLOCKS)]
     scores = [block.data.endpoints["outcome"] for block in blocks]
-    return FORCED_BLOCKS * BLOCK_SIZE * 1024, [float(np.mean([outcome(part, 8).mean() for part in scores])) for outcome in (response, remission)]
+    return FORCED_BLOCKS * BLOCK_SIZE * 1024, [
+        float(np.mean([OUTCOMES[outcome].read(part, 8).mean() for part in scores])) for outcome in ("response", "remission")
+    ]
 
 
 # ---- mean g in everybody, by shape of the effect

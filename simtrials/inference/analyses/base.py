@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from simtrials.core.arrays import ArmArray, BoolArray, FloatArray
-from simtrials.core.check import Component, OpenProbability, PositiveWeeks
+from simtrials.core.check import Component, OpenProbability, PositiveWeeks, fault
 from simtrials.core.data import EffectScale, Estimates, Measurements, TrialData
 from simtrials.core.expressions import Category, Column, parse
 from simtrials.core.outcomes import OUTCOMES, Outcome
 from simtrials.core.registry import Registry
+from simtrials.stats.carried_forward import baseline_observation_carried_forward, last_observation_carried_forward, non_responder_imputation
 from simtrials.stats.counts import EventCounts, event_counts
 
 AnalysisSet = Literal["all_randomised", "post_baseline", "completers"]
@@ -28,6 +29,9 @@ class Analysis(Component):
     """Declares an analysis that a protocol names."""
 
     needs_binary: ClassVar[bool | None] = None
+    needs_visits: ClassVar[int] = 1
+    fills_gaps: ClassVar[bool] = False
+    """Whether the method has a way of its own with missing visits, so that `missing` has no say."""
     kind: str
     endpoint: str = Field(description="name of the endpoint")
     outcome: str | None = Field(default=None, description="change, response, remission ...; default: the endpoint's first")
@@ -76,6 +80,11 @@ class Analysis(Component):
         return 2 * self.one_sided_alpha if self.one_sided_alpha is not None else self.alpha
 
     @property
+    def nominal(self) -> float:
+        """Share of trials that may show a benefit without any effect."""
+        return self.two_sided_alpha / 2
+
+    @property
     def method(self) -> str:
         """The method in a few words, for tables."""
         raise TypeError(f"an analysis of kind {self.kind!r} must define method")
@@ -83,6 +92,16 @@ class Analysis(Component):
     def estimate(self, data: TrialData) -> Estimates:
         """Estimates of a block of trials, (R,) each."""
         raise TypeError(f"an analysis of kind {self.kind!r} must define estimate")
+
+    def estimate_by_luck(self, data: TrialData, rng: np.random.Generator) -> Estimates:
+        """The same for a kind that draws random numbers, such as imputations; `rng` belongs to this analysis alone."""
+        return self.estimate(data)
+
+    @model_validator(mode="after")
+    def _missing_has_a_say(self) -> Self:
+        if self.fills_gaps and self.missing != "excluded":
+            raise fault(f"missing has no say in {self.kind}, which uses every visit that was observed; leave it out")
+        return self
 
     def outcome_of(self, measured: Measurements) -> Outcome:
         """The outcome that is analysed."""
@@ -106,32 +125,48 @@ class Analysis(Component):
             arm = np.where(measured.observed.any(axis=2), arm, np.int8(-1))
         elif self.analysis_set == "completers":
             arm = np.where(measured.observed[:, :, -1], arm, np.int8(-1))
-        value = outcome.read(_carried(measured, self.missing), week)
+        measured = _carried(measured, self.missing)
+        value = outcome.read(measured, week)
         sign = outcome.benefit_sign(measured)
         if self.missing == "non_response":
-            value = np.where(np.isnan(value) & (arm >= 0), 0.0 if sign > 0 else 1.0, value)
-        return View(data, measured, value, arm, self.active(data), sign)
+            value = _failures(value, arm, sign)
+        return View(data, measured, outcome, week, value, arm, self.active(data), sign)
 
 
 def _carried(measured: Measurements, missing: Missing) -> Measurements:
     """Missing values filled with the last one seen (locf) or with the baseline (bocf)."""
     if missing not in ("locf", "bocf") or measured.baseline is None:
         return measured
-    value = measured.value.copy()
-    last = measured.baseline
-    for visit in range(value.shape[2]):
-        value[:, :, visit] = np.where(np.isnan(value[:, :, visit]), last, value[:, :, visit])
-        last = value[:, :, visit] if missing == "locf" else measured.baseline
-    return replace(measured, value=value)
+    fill = last_observation_carried_forward if missing == "locf" else baseline_observation_carried_forward
+    return replace(measured, value=fill(measured.value, measured.baseline))
+
+
+def _failures(value: FloatArray, arm: ArmArray, sign: int) -> FloatArray:
+    """Missing outcomes counted as failures: no event where the event is good, the event where it is bad."""
+    good = non_responder_imputation(value if sign > 0 else 1.0 - value, arm >= 0)
+    return good if sign > 0 else 1.0 - good
 
 
 class View:
     """One outcome as an analysis sees it: value (R, P), arm (R, P) with -1 for nobody, code of the active arm, direction of benefit."""
 
-    __slots__ = ("active", "arm", "data", "measured", "sign", "value")
+    __slots__ = ("active", "arm", "data", "measured", "outcome", "sign", "value", "week")
 
-    def __init__(self, data: TrialData, measured: Measurements, value: FloatArray, arm: ArmArray, active: int, sign: int) -> None:
-        self.data, self.measured, self.value, self.arm, self.active, self.sign = data, measured, value, arm, active, sign
+    def __init__(
+        self, data: TrialData, measured: Measurements, outcome: Outcome, week: float, value: FloatArray, arm: ArmArray, active: int, sign: int
+    ) -> None:
+        self.data, self.measured, self.outcome, self.week = data, measured, outcome, week
+        self.value, self.arm, self.active, self.sign = value, arm, active, sign
+
+    @property
+    def visit(self) -> int:
+        """Position of the visit that is analysed."""
+        return self.measured.visit(self.week)
+
+    def course(self) -> FloatArray:
+        """(R, P, V) the outcome at every visit, NaN where it is missing; visits slow in memory, then patients."""
+        by_visit = np.stack([self.outcome.read(self.measured, week).T for week in self.measured.weeks])
+        return by_visit.transpose(2, 1, 0)
 
     def names(self) -> Mapping[str, Column]:
         """Everything a covariate may name."""

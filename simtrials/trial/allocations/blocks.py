@@ -12,7 +12,6 @@ from pydantic import Field, model_validator
 from simtrials.core.arrays import AnyArray, ArmArray, FloatArray, patient_major, replicate_major
 from simtrials.core.check import Count, Many, Within, fault
 from simtrials.core.kernels import kernel
-from simtrials.core.rng import Streams, uniforms
 from simtrials.trial.allocations.base import ALLOCATIONS, Allocation, AllocationState
 
 
@@ -73,8 +72,8 @@ class OpenBlocks(AllocationState):
         self.left: FloatArray = np.zeros((n_strata, len(ratio), n_replicates))
         self.n_strata = n_strata
 
-    def assign(self, streams: Streams, stratum: AnyArray) -> ArmArray:
-        luck = patient_major(uniforms(streams["allocation"], (stratum.shape[0], stratum.shape[1])))
+    def assign(self, luck: FloatArray, stratum: AnyArray) -> ArmArray:
+        luck = patient_major(luck)
         if self.n_strata == 1 and self.full.size == 2:
             arm = _assign_two(luck, self.left[0, 0], self.left[0, 1], self.full)
         else:

@@ -5,8 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from simtrials.core.arrays import AnyArray, ArmArray
-from simtrials.core.rng import Streams, uniforms
+from simtrials.core.arrays import AnyArray, ArmArray, FloatArray
 from simtrials.trial.allocations.base import ALLOCATIONS, Allocation, AllocationState
 
 
@@ -26,8 +25,7 @@ class Coins(AllocationState):
 
     cuts: tuple[float, ...]
 
-    def assign(self, streams: Streams, stratum: AnyArray) -> ArmArray:
-        luck = uniforms(streams["allocation"], (stratum.shape[0], stratum.shape[1]))
+    def assign(self, luck: FloatArray, stratum: AnyArray) -> ArmArray:
         arm = np.zeros(luck.T.shape, dtype=np.int8)
         for cut in self.cuts:
             arm += cut <= luck.T
