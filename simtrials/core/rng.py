@@ -13,7 +13,7 @@ import numpy as np
 from simtrials.core.arrays import AnyArray, FloatArray
 from simtrials.core.kernels import kernel
 
-STREAM_VERSION = 1
+STREAM_VERSION = 2
 BLOCK_SIZE = 256
 
 

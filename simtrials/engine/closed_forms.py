@@ -14,7 +14,7 @@ def closed_form_power(scenario: Scenario, name: str) -> dict[str, float | str] |
     """
     analysis = scenario.analyses[name]
     sizes = _arm_sizes(scenario, analysis)
-    if sizes is None or analysis.where is not None or scenario.eligibility or scenario.correlations:
+    if sizes is None or analysis.where is not None or scenario.eligibility or scenario.correlations or scenario.departures:
         return None
     endpoint = scenario.endpoints[analysis.endpoint]
     effect = endpoint.effects.get(analysis.arm or scenario.design.arms[1])
@@ -77,7 +77,9 @@ def _of_proportions(analysis: Analysis, endpoint: Binary, gain: float, n_active:
     elif isinstance(analysis, RiskDifference) and analysis.test == "wald":
         rejected = closed_form.unpooled_z_rejection(n_active, n_control, alpha=alpha, tails="benefit")
     elif isinstance(analysis, FisherExact):
-        rejected = closed_form.fisher_rejection(n_active, n_control, alpha=alpha, mid_p=analysis.mid_p, tails="benefit")
+        one_sided = analysis.one_sided_alpha is not None
+        level = alpha / 2 if one_sided else alpha
+        rejected = closed_form.fisher_rejection(n_active, n_control, alpha=level, mid_p=analysis.mid_p, tails="benefit", one_sided=one_sided)
     else:
         return None
     return {"power": float(closed_form.enumerated_power(rejected, *p_good)), "what": "exact enumeration"}

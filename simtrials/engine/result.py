@@ -14,7 +14,6 @@ from simtrials.core.measures import Judged, Measure, Tally, Truth, share_mcse
 from simtrials.engine.blocks import Meaning, estimates_of
 from simtrials.engine.cells import SCENARIO
 from simtrials.engine.files import scenario_from
-from simtrials.engine.provenance import fingerprint
 from simtrials.engine.scenario import Scenario
 from simtrials.engine.store import CellStore
 from simtrials.inference.analyses import SETS
@@ -43,7 +42,7 @@ class Run:
 
     def store(self, cell: str = SCENARIO) -> CellStore:
         """The shards of a cell."""
-        return CellStore(self.folder / "cells" / cell, fingerprint())
+        return CellStore(self.folder / "cells" / cell, self.record["fingerprint"])
 
     def shards(self, cell: str = SCENARIO) -> Iterator[dict[str, AnyArray]]:
         """Columns of a cell, shard by shard."""

@@ -125,23 +125,25 @@ def run(
     cells = cells_of(scenario, checksums, null)
     simulations = {cell.name: ready(cell.scenario, tables) for cell in cells}
     digest = scenario.digest(checksums)
+    known = f"{fingerprint()}; {digest}"
     folder = Path(out) / f"{scenario.name}-{digest[:6]}"
     workers = Workers(n_jobs or processors(), backend, scheduler, progress)
     notes = list(simulations[SCENARIO].trial.notes)
     wanted, stopped = n_replicates or scenario.n_replicates, ""
     for cell in cells:
-        store = CellStore(folder / "cells" / cell.name, fingerprint())
+        store = CellStore(folder / "cells" / cell.name, known)
         notes += [str(damage) for damage in store.damage]
         if mcse is not None and cell.name == SCENARIO:
             wanted, stopped = workers.until_precise(cell, simulations[cell.name], store, mcse, n_replicates or LARGEST_RUN)
         else:
             workers.extend(cell, simulations[cell.name], store, wanted)
     meanings = simulations[SCENARIO].meanings()
-    truth_of = {cell.name: _remembered_truths(folder, cell, simulations[cell.name].trial) for cell in cells}
-    picture = _remembered(folder / "portrait.json", lambda: portrait(scenario, simulations[SCENARIO].trial))
+    truth_of = {cell.name: _remembered_truths(folder, cell, simulations[cell.name].trial, known) for cell in cells}
+    picture = _remembered(folder / "portrait.json", known, lambda: portrait(scenario, simulations[SCENARIO].trial))
     record = {
         "name": scenario.name,
         "digest": digest,
+        "fingerprint": known,
         "seed": scenario.seed,
         "n_replicates": wanted,
         "stopped": stopped or f"{wanted:,} replicates, as asked",
@@ -176,24 +178,24 @@ def _check_numbers(n_replicates: int | None, mcse: float | None, n_jobs: int | N
         raise SimtrialsError(f"the number of jobs must be at least 1, got {n_jobs}")
 
 
-def _remembered(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What was stored under this path by the same versions, or else made now and stored."""
+def _remembered(path: Path, known: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What was stored under this path for the same scenario by the same versions, or else made now and stored."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["fingerprint"] == fingerprint():
+        if stored["fingerprint"] == known:
             return dict(stored["content"])
     except (OSError, json.JSONDecodeError, KeyError, TypeError):
         pass
     content = make()
-    write_json(path, {"fingerprint": fingerprint(), "content": content})
+    write_json(path, {"fingerprint": known, "content": content})
     return content
 
 
-def _remembered_truths(folder: Path, cell: Cell, trial: PreparedTrial) -> dict[str, Truth]:
+def _remembered_truths(folder: Path, cell: Cell, trial: PreparedTrial, known: str) -> dict[str, Truth]:
     def make() -> dict[str, Any]:
         return {name: [_plain(truth.value), _plain(truth.std_error), truth.kind] for name, truth in truths(cell.scenario, trial).items()}
 
-    return truths_from(_remembered(truth_path(folder, cell.name), make))
+    return truths_from(_remembered(truth_path(folder, cell.name), known, make))
 
 
 def _plain(value: float) -> float | None:

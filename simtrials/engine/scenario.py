@@ -13,6 +13,7 @@ from simtrials.core.errors import Problem, did_you_mean
 from simtrials.core.expressions import ExpressionError, parse
 from simtrials.core.outcomes import OUTCOMES
 from simtrials.core.rng import STREAM_VERSION
+from simtrials.engine.provenance import plugin_sources
 from simtrials.inference.analyses import ANALYSES, Analysis
 from simtrials.inference.estimands import TREATMENT_POLICY, Estimand
 from simtrials.trial.checks import Draft, trial_problems
@@ -95,18 +96,20 @@ class Scenario(Trial):
         return TREATMENT_POLICY if name is None else self.estimands[name]
 
     def null(self) -> "Scenario":
-        """The same scenario when no arm differs from control."""
-        return self.model_copy(update={"endpoints": {name: endpoint.without_effects() for name, endpoint in self.endpoints.items()}})
+        """The same scenario when no arm differs from control in what happens to patients; how they are lost and measured stays as declared."""
+        endpoints = {name: endpoint.without_effects() for name, endpoint in self.endpoints.items()}
+        departures = {name: departure.without_effects(self.design.arms[0]) for name, departure in self.departures.items()}
+        return self.model_copy(update={"endpoints": endpoints, "departures": departures})
 
     def declaration(self) -> dict[str, Any]:
         """The scenario as plain values, without what is at its default."""
         return self.model_dump(mode="json", exclude_defaults=True) | {"name": self.name}
 
     def digest(self, checksums: Mapping[str, str]) -> str:
-        """Fingerprint of all that changes a draw or an estimate: the declaration, the data and the version of the streams."""
+        """Fingerprint of all that changes a draw or an estimate: the declaration, the data, the code of plugins, the version of the streams."""
         content = {key: value for key, value in self.model_dump(mode="json").items() if key not in NAMES_ONLY}
-        whole = {"scenario": content, "data": dict(sorted(checksums.items())), "streams": STREAM_VERSION}
-        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:12]
+        whole = {"scenario": content, "data": dict(sorted(checksums.items())), "streams": STREAM_VERSION, "plugins": plugin_sources(self)}
+        return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:12]  # the order of named items matters to draws
 
 
 def _of_endpoints(text: str, endpoints: Mapping[str, Endpoint]) -> bool:
@@ -148,6 +151,11 @@ def _analysis_fits(draft: Draft, name: str, analysis: Analysis) -> Iterator[Prob
             yield Problem(f"{place}.endpoint", f"no endpoint called {analysis.endpoint!r}{did_you_mean(analysis.endpoint, endpoints)}")
         return
     yield from _outcome_fits(place, analysis, endpoint)
+    yield from _missing_fits(place, analysis, endpoint)
+    if len(endpoint.visits) < analysis.needs_visits:
+        visits = ", ".join(f"{week:g}" for week in endpoint.visits)
+        sentence = f"{analysis.kind} needs at least {analysis.needs_visits} visits after baseline; {analysis.endpoint!r} has {visits}"
+        yield Problem(f"{place}.endpoint", sentence)
     if analysis.week is not None and analysis.week not in endpoint.visits:
         visits = ", ".join(f"{week:g}" for week in endpoint.visits)
         yield Problem(f"{place}.week", f"{analysis.endpoint!r} has no visit at week {analysis.week:g}; visits are at {visits}")
@@ -176,6 +184,19 @@ def _outcome_fits(place: str, analysis: Analysis, endpoint: Endpoint) -> Iterato
         yield Problem(f"{place}.outcome", f"{analysis.kind} needs a number, {outcome!r} is yes or no; use risk_difference, risk_ratio or logistic")
     if outcome == "sustained_response" and (analysis.week or endpoint.visits[-1]) == endpoint.visits[0]:
         yield Problem(f"{place}.week", "sustained response needs a visit before this one")
+
+
+def _missing_fits(place: str, analysis: Analysis, endpoint: Endpoint) -> Iterator[Problem]:
+    outcome = OUTCOMES.get(analysis.outcome or endpoint.outcomes[0])
+    if analysis.missing == "non_response" and outcome is not None and not outcome.binary:
+        sentence = f"non_response counts the missing as failures, which a number such as {outcome.name!r} has not; use excluded, locf or bocf"
+        yield Problem(f"{place}.missing", sentence)
+    if analysis.missing in ("locf", "bocf") and not endpoint.has_baseline:
+        yield Problem(f"{place}.missing", f"{analysis.missing} carries scores of earlier visits forward; {analysis.endpoint!r} has no baseline")
+    if analysis.imputes and not (endpoint.has_baseline or endpoint.outcomes[0] == "value"):
+        yield Problem(f"{place}.endpoint", f"{analysis.kind} imputes scores; {analysis.endpoint!r} is yes or no; use missing = 'non_response'")
+    if analysis.imputes and outcome is not None and outcome.visits > 1:
+        yield Problem(f"{place}.outcome", f"{analysis.kind} imputes one visit at a time, and {outcome.name!r} looks at {outcome.visits}")
 
 
 def _estimand_fits(draft: Draft, place: str, analysis: Analysis) -> Iterator[Problem]:

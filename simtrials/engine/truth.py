@@ -21,13 +21,12 @@ from simtrials.engine.scenario import Scenario
 from simtrials.inference.analyses import Analysis
 from simtrials.inference.estimands import TREATMENT_POLICY, Estimand, as_it_was
 from simtrials.trial import PreparedTrial, simulate
-from simtrials.trial.departures import BaselineInflation, IntercurrentEvent, NonAdherence, RaterNoise, Unblinding
+from simtrials.trial.departures import IntercurrentEvent, NonAdherence, Sites
 from simtrials.trial.endpoints import AdverseEvent, Binary, Continuous, Endpoint
 
 FORCED_BLOCKS, FORCED_PATIENTS = 16, 256
-FAULTS = (BaselineInflation, RaterNoise, Unblinding)
 TOUCHING = (IntercurrentEvent, NonAdherence)
-"""Departures that the truth knows nothing of, and those that change the outcomes themselves."""
+"""Departures that change the outcomes themselves."""
 LARGE_BLOCKS, LARGE_TRIALS, LARGE_PATIENTS = 64, 8, 4096
 
 
@@ -53,8 +52,7 @@ class World:
 
     def data(self, block: int, n_replicates: int, n_patients: int, force_arm: int | None = None) -> TrialData:
         """A block of these trials."""
-        absent = [name for name, departure in self.scenario.departures.items() if isinstance(departure, FAULTS)]
-        absent += self.estimand.events_with("hypothetical", self.scenario.intercurrent)
+        absent = self.estimand.events_with("hypothetical", self.scenario.intercurrent)
         streams = Streams(self.scenario.seed, Purpose.TRUTH, block)
         simulated = simulate(self.trial, streams, n_replicates, n_patients, force_arm, absent, complete=True)
         events = {name: simulated.happened[name] for name in self.scenario.intercurrent if name in simulated.happened}
@@ -81,13 +79,18 @@ def _closed_form(scenario: Scenario, name: str) -> Truth | None:
 
 
 def _arms_depart_alike(scenario: Scenario) -> bool:
-    """Whether an inactive drug leaves no trace: events are as frequent in every arm, and no side effect drives them."""
+    """Whether a drug that does nothing to an endpoint leaves no trace there: no event is more frequent in an arm, or driven by what the drug
+    does elsewhere."""
+    acts_somewhere = any(endpoint.effects for endpoint in scenario.endpoints.values())
     for departure in scenario.departures.values():
         if isinstance(departure, IntercurrentEvent):
             side_effect = scenario.endpoints.get(departure.adverse_event or "")
             differs = isinstance(side_effect, AdverseEvent) and side_effect.arm_risk
-            if np.ptp(departure.rates(scenario.design.arms)) > 0 or differs:
+            driven = departure.log_odds_per_point != 0 and acts_somewhere
+            if np.ptp(departure.rates(scenario.design.arms)) > 0 or differs or driven:
                 return False
+        elif isinstance(departure, Sites) and departure.effect_sd > 0 and acts_somewhere:
+            return False
     return True
 
 

@@ -38,7 +38,7 @@ def _plain(value: Any) -> Any:
 
 def _table(values: Mapping[str, Any], path: str) -> Iterator[str]:
     """The lines of a table: its own values first, then the tables below it."""
-    below = {key: value for key, value in values.items() if _needs_header(key, value, path)}
+    below = _below(values, path)
     for key, value in values.items():
         if key not in below:
             yield from _pair(key, value)
@@ -50,9 +50,16 @@ def _table(values: Mapping[str, Any], path: str) -> Iterator[str]:
             yield from _table(item, place)
 
 
+def _below(values: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The values that are written as tables of their own. Where one is, all tables beside it are, for the order of named items matters."""
+    below = {key: value for key, value in values.items() if _needs_header(key, value, path)}
+    beside = {key: value for key, value in values.items() if isinstance(value, Mapping) or key in below}
+    return beside if any(isinstance(value, Mapping) for value in below.values()) else below
+
+
 def _only_tables(values: Mapping[str, Any], path: str) -> bool:
     """Whether a table has nothing to say itself, so that its header can be left out."""
-    return bool(values) and all(_needs_header(key, value, path) for key, value in values.items())
+    return bool(values) and len(_below(values, path)) == len(values)
 
 
 def _needs_header(key: str, value: Any, path: str) -> bool:

@@ -100,11 +100,22 @@ def per_distinct_table(function: F) -> F:
 
 
 class ExactTest(NamedTuple):
-    """Two-sided p values given the margins of the table, (replicate,) each."""
+    """P values given the margins of the table, (replicate,) each."""
 
     p_value: FloatArray
+    """two-sided"""
     mid_p_value: FloatArray
+    """two-sided"""
+    upper: FloatArray
+    """probability of as many events under active, or more"""
+    own: FloatArray
+    """probability of the table itself"""
     status: StatusArray
+
+    def one_sided(self, more: bool, mid_p: bool) -> FloatArray:
+        """The p value against more events under active, or against fewer; mid-p counts the table itself by half."""
+        tail = self.upper if more else 1 - self.upper + self.own
+        return tail - self.own / 2 if mid_p else tail
 
 
 @per_distinct_table
@@ -122,15 +133,16 @@ def fisher_exact_test(events_active: ArrayLike, n_active: ArrayLike, events_cont
     observed, n_active, events_control, n_control = (np.where(known, counts, 0).astype(np.int64) for counts in table)
     if any(np.any(known & (counts % 1 != 0)) for counts in table):
         raise ValueError("Fisher's exact test: counts must be whole numbers")
-    at_most, equal, total = _probability_sums(observed, n_active, observed + events_control, n_control)
-    p_value = np.where(known, at_most / total, np.nan)
-    return ExactTest(p_value, np.where(known, (at_most - equal / 2) / total, np.nan), table.status())
+    at_most, equal, upper, own, total = _probability_sums(observed, n_active, observed + events_control, n_control)
+    parts = [np.where(known, part / total, np.nan) for part in (at_most, at_most - equal / 2, upper, own)]
+    return ExactTest(parts[0], parts[1], parts[2], parts[3], table.status())
 
 
 def _probability_sums(observed: IntArray, n_active: IntArray, events: IntArray, n_control: IntArray) -> FloatArray:
-    """Summed probability of the tables with the same margins that are at most as probable as the observed one, equal to it, and of all.
+    """Summed probability of the tables with the same margins that are at most as probable as the observed one, equally probable, with as many
+    events under active or more, of the observed one, and of all.
 
-    Shape (3, replicate), relative to the most probable table. Sums run from one table to the next, so that none depends on its neighbours.
+    Shape (5, replicate), relative to the most probable table. Sums run from one table to the next, so that none depends on its neighbours.
     """
     log_factorial = gammaln(np.arange((n_active + n_control).max(initial=0) + 1) + 1.0)
     first, last = np.maximum(events - n_control, 0), np.minimum(n_active, events)
@@ -145,8 +157,15 @@ def _probability_sums(observed: IntArray, n_active: IntArray, events: IntArray, 
         weight = log_weight(np.minimum(first[of] + step, last[of]), of)
         excess = weight - log_weight(observed[of], of)
         probability = np.where(step <= last[of] - first[of], np.exp(weight - log_weight(most_probable[of], of)), 0.0)
-        counted = (probability * (excess <= RELATIVE_TIE), probability * (np.abs(excess) <= RELATIVE_TIE), probability)
+        more = first[of] + step - observed[of]
+        counted = (
+            probability * (excess <= RELATIVE_TIE),
+            probability * (np.abs(excess) <= RELATIVE_TIE),
+            probability * (more >= 0),
+            probability * (more == 0),
+            probability,
+        )
         return np.stack([np.add.accumulate(terms, axis=0)[-1] for terms in counted])
 
     size = max(LARGEST_ARRAY // step.size, 1)
-    return np.concatenate([sums(slice(start, start + size)) for start in range(0, observed.size, size)] or [np.zeros((3, 0))], axis=1)
+    return np.concatenate([sums(slice(start, start + size)) for start in range(0, observed.size, size)] or [np.zeros((5, 0))], axis=1)

@@ -149,8 +149,9 @@ def linear_randomization_test(
     Source: as for `randomization_test`; Rosenberger and Lachin (2016), section 6.3 (linear rank statistics).
     """
     score = np.where(arm >= 0, score, np.nan)
-    n = np.count_nonzero(~np.isnan(score), axis=1)
-    score = score - (np.nansum(score, axis=1) / np.where(n > 0, n, np.nan))[:, np.newaxis]
+    known = np.asarray(~np.isnan(score))
+    n, total = np.count_nonzero(known, axis=1), np.add.accumulate(np.where(known, score, 0.0), axis=1)[:, -1]  # one patient after the other
+    score = score - (total / np.where(n > 0, n, np.nan))[:, np.newaxis]
     largest = np.fmax.reduce(np.abs(score), axis=1)
     score = patient_major(score)
 

@@ -21,7 +21,7 @@ class Level(NamedTuple):
     """(replicate, patient), NaN where missing"""
     higher_wins: bool = True
     margin: float = 0.0
-    """in the unit of the outcome; a difference of exactly the margin is a tie"""
+    """in the unit of the outcome; a difference of exactly the margin is a tie, as far as the numbers of a computer are exact"""
 
 
 class Pairs(NamedTuple):
@@ -43,7 +43,8 @@ class WinEstimate(NamedTuple):
     estimate: FloatArray
     std_error: FloatArray
     null_std_error: FloatArray
-    """for a test: as estimated when wins and losses are equally likely; NaN where that variance comes out negative, which tiny arms can do"""
+    """for a test: as estimated when wins and losses are equally likely. Either error is NaN where its variance does not come out positive, which
+    tiny arms can do."""
     status: IntArray
 
 
@@ -140,19 +141,17 @@ def _compare_strata(
     sides, work, sums = np.empty((2, margin.size, n_patients)), np.empty((3, n_patients)), np.empty((2, 5))
     status = np.empty(len(arm), dtype=np.int64)
     for r in range(len(arm)):
-        smallest, controls, actives = 2, 0, 0
+        smallest = 2
         for i in range(7):
             total[r, i] = 0.0
         for s in range(n_strata):
             n_control, n_active = _split(values, arm, active, stratum, s, r, sides)
-            controls += n_control
-            actives += n_active
             if n_control > 0 and n_active > 0:
                 smallest = min(smallest, n_control, n_active)
                 _compare(sides, n_control, n_active, margin, work, sums[1], sums[0])
                 _add_stratum(n_control, n_active, 1.0 if equal else 1 / (n_control + n_active), sums[1], sums[0], total[r])
         status[r] = NO_VARIATION if total[r, 1] + total[r, 2] == 0.0 else OK
-        if min(smallest, controls, actives) < 2 or total[r, 0] == 0.0:
+        if smallest < 2 or total[r, 0] == 0.0:
             status[r] = TOO_FEW_PATIENTS
     return status
 

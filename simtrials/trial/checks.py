@@ -11,6 +11,7 @@ from simtrials.trial.departures.base import WithHazard
 from simtrials.trial.designs import Design
 from simtrials.trial.eligibility import EligibilityRule, Limits
 from simtrials.trial.endpoints import AdverseEvent, Endpoint, SymptomScale
+from simtrials.trial.populations import Population, Resampled
 from simtrials.trial.trial import EndpointCorrelation
 
 
@@ -45,6 +46,8 @@ def trial_problems(draft: Draft) -> Iterator[Problem]:
     if draft.has("eligibility", "assays", "endpoints"):
         yield from _rules_are_plausible(draft.parts["eligibility"], draft.parts["assays"], draft.parts["endpoints"])
         yield from _screening_readings_exist(draft, draft.parts["eligibility"], draft.parts["endpoints"])
+    if draft.has("population", "assays"):
+        yield from _jitter_keeps_biomarkers_positive(draft.parts["population"], draft.parts["assays"])
     if draft.has("design"):
         yield from _strata_can_be_read(draft.parts["design"])
     if draft.has("assays", "population") and draft.parts["population"] is None and draft.parts["assays"]:
@@ -81,6 +84,16 @@ def _biomarkers_exist(draft: Draft, endpoints: Mapping[str, Endpoint], assays: M
                 yield Problem(f"endpoints.{name}.effects", f"the effect or prognosis depends on a biomarker, but {what}")
             elif marker is not None and marker not in assays and not draft.lost("assays", marker):
                 yield Problem(f"endpoints.{name}.effects", f"no assay called {marker!r}{did_you_mean(marker, assays)}")
+
+
+def _jitter_keeps_biomarkers_positive(population: Population | None, assays: Mapping[str, Assay]) -> Iterator[Problem]:
+    if not isinstance(population, Resampled) or population.smoothing is None:
+        return
+    for name, assay in assays.items():
+        if {assay.column, population.covariates.get(assay.column)} & set(population.smoothing.columns):
+            column = population.covariates.get(assay.column, assay.column)
+            sentence = f"the biomarker {name!r} must stay positive, so jitter its logarithm: write 'ln({column})', not {column!r}"
+            yield Problem("population.smoothing.columns", sentence)
 
 
 def _sizes_fit(endpoints: Mapping[str, Endpoint]) -> Iterator[Problem]:

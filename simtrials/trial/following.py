@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simtrials.core.arrays import AnyArray, ArmArray, BoolArray, FloatArray, patient_major
+from simtrials.core.arrays import AnyArray, ArmArray, BoolArray, FloatArray
 from simtrials.core.data import Measurements
 from simtrials.core.rng import Streams
 from simtrials.trial.departures import BaselineInflation, Dropout, Gaps, IntercurrentEvent, NonAdherence, RaterNoise, Ready, Unblinding
@@ -57,7 +57,8 @@ class Plan:
 def follow(plan: Plan, admitted: Admitted, streams: Streams, without: Collection[str] = (), complete: bool = False) -> Followed:
     """Follow a block of patients to the end.
 
-    `without` names departures that do not happen; with `complete` everything is observed. Luck is the same in every case.
+    `without` names departures that do not happen. With `complete` everything is observed, and without faults of measurement; what happens to
+    patients is still driven by what was recorded, faults and all. Luck is the same in every case.
     """
     if not plan.departures:
         values = {name: _all_values(plan, admitted, name) for name in plan.endpoints}
@@ -65,18 +66,18 @@ def follow(plan: Plan, admitted: Admitted, streams: Streams, without: Collection
     n_patients, n_replicates = admitted.arm.shape
     luck = {ready.name: ready.declared.luck(ready.path, streams, n_replicates, n_patients, len(plan.weeks)) for ready in plan.departures}
     active = tuple(ready for ready in plan.departures if ready.name not in without)
-    admitted = _with_noise(active, plan, admitted, streams)
-    baselines = _recorded_baselines(active, plan, admitted, _baselines(plan, admitted))
+    recorded = _with_noise(active, plan, admitted, streams)
+    baselines = _recorded_baselines(active, plan, recorded, _baselines(plan, recorded))
     state = Following(plan.weeks, admitted.arm)
-    values = _course(active, plan, admitted, baselines, luck, state)
-    happened = dict(state.events)
+    values = _course(active, plan, recorded, baselines, luck, state)
     lost, missed = _missing(active, plan, baselines, values, luck, state)
-    happened |= {name: week for name, week in state.events.items() if name not in happened}
+    happened = dict(state.events)
     if complete:
-        return Followed(_packed(plan, admitted, values, baselines, {}), _flat(happened), _flat(happened))
+        true_values = _without_faults(active, plan, admitted, luck, state)
+        return Followed(_packed(plan, admitted, true_values, _baselines(plan, admitted), {}), _flat(happened), _flat(happened))
     seen = {name: np.where(week <= lost, week, np.inf) for name, week in happened.items()}
     observed = {name: _observed(plan, endpoint.visits, lost, missed) for name, endpoint in plan.endpoints.items()}
-    return Followed(_packed(plan, admitted, values, baselines, observed), _flat(seen), _flat(happened))
+    return Followed(_packed(plan, recorded, values, baselines, observed), _flat(seen), _flat(happened))
 
 
 def _flat(events: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
@@ -131,17 +132,12 @@ def _course(
     luck: Mapping[str, FloatArray],
     state: Following,
 ) -> Values:
-    """Values of all endpoints, (V, P, R) each; at once when nothing changes them on the way, else visit by visit."""
-    events = [ready for ready in active if isinstance(ready.declared, IntercurrentEvent)]
-    shifts = [ready for ready in active if isinstance(ready.declared, Unblinding)]
-    dose: FloatArray | float = 1.0
-    for ready in active:
-        if isinstance(ready.declared, NonAdherence):
-            dose = dose * ready.declared.factor(luck[ready.name])
+    """Recorded values of all endpoints, (V, P, R) each; at once when nothing changes them on the way, else visit by visit."""
+    events, shifts, dose = _events(active), [ready for ready in active if isinstance(ready.declared, Unblinding)], _dose(active, luck)
+    _adverse(active, plan, admitted, state)
     if not events and not shifts and isinstance(dose, float) and admitted.sites is None:
         return {name: _all_values(plan, admitted, name) for name in plan.endpoints}
     values = {name: np.empty((len(endpoint.visits), *admitted.arm.shape)) for name, endpoint in plan.endpoints.items()}
-    _adverse(active, plan, admitted, state)
     for ready in events:
         state.events[ready.name] = np.full(admitted.arm.shape, np.inf)
     for i, week in enumerate(plan.weeks):
@@ -152,11 +148,42 @@ def _course(
             if week in endpoint.visits:
                 visit = endpoint.visits.index(week)
                 extra = _extra(name, endpoint, week, events, shifts, luck, state, admitted)
-                benefit = admitted.benefits[name].at_visits(slice(visit, visit + 1), kept, extra)
-                here = slice(visit, visit + 1)
-                values[name][here] = plan.courses[name].values(admitted.deviations[name], admitted.arm, benefit, admitted.people, here)
+                values[name][visit] = _value(plan, admitted, name, visit, kept, extra)
                 _note_change(state, name, endpoint, baselines[name], values[name][visit])
     return values
+
+
+def _without_faults(active: tuple[Ready, ...], plan: Plan, admitted: Admitted, luck: Mapping[str, FloatArray], state: Following) -> Values:
+    """Values as they truly are, (V, P, R), after the events that happened in `state`."""
+    events, dose = _events(active), _dose(active, luck)
+    if not events and isinstance(dose, float) and admitted.sites is None:
+        return {name: _all_values(plan, admitted, name) for name in plan.endpoints}
+    values = {name: np.empty((len(endpoint.visits), *admitted.arm.shape)) for name, endpoint in plan.endpoints.items()}
+    for name, endpoint in plan.endpoints.items():
+        for visit, week in enumerate(endpoint.visits):
+            extra = _extra(name, endpoint, week, events, [], luck, state, admitted)
+            values[name][visit] = _value(plan, admitted, name, visit, _kept(events, state, week, dose), extra)
+    return values
+
+
+def _events(active: tuple[Ready, ...]) -> list[Ready]:
+    return [ready for ready in active if isinstance(ready.declared, IntercurrentEvent)]
+
+
+def _dose(active: tuple[Ready, ...], luck: Mapping[str, FloatArray]) -> FloatArray | float:
+    """(P, R) share of the drug's benefit that patients have from the start; 1 where everybody takes the drug as planned."""
+    dose: FloatArray | float = 1.0
+    for ready in active:
+        if isinstance(ready.declared, NonAdherence):
+            dose = dose * ready.declared.factor(luck[ready.name])
+    return dose
+
+
+def _value(plan: Plan, admitted: Admitted, name: str, visit: int, kept: FloatArray | None, extra: FloatArray | None) -> FloatArray:
+    """(P, R) one endpoint at one visit."""
+    here = slice(visit, visit + 1)
+    benefit = admitted.benefits[name].at_visits(here, kept, extra)
+    return np.asarray(plan.courses[name].values(admitted.deviations[name], admitted.arm, benefit, admitted.people, here)[0])
 
 
 def _kept(events: list[Ready], state: Following, week: float, dose: FloatArray | float) -> FloatArray | None:
@@ -180,7 +207,7 @@ def _extra(
     state: Following,
     admitted: Admitted,
 ) -> FloatArray | None:
-    """(1, P, R) benefit that does not come from the drug, and what a site adds to it."""
+    """(1, P, R) benefit that does not come from the drug."""
     parts: list[FloatArray | None] = []
     for ready in events:
         assert isinstance(ready.declared, IntercurrentEvent)
@@ -196,15 +223,10 @@ def _extra(
 
 
 def _of_site(admitted: Admitted, endpoint: SymptomScale, week: float) -> FloatArray:
-    """(P, R) the site's level (as a benefit) and its addition to the benefit of the drug, in points."""
+    """(P, R) the site's level, as a benefit in points."""
     assert admitted.sites is not None
     assert admitted.site is not None
-    site = patient_major(admitted.site)  # (P, R)
-    row = np.arange(site.shape[1])
-    sd = endpoint.score_sds
-    level = admitted.sites.level[row, site] * sd[endpoint.visits.index(week)]
-    effect = admitted.sites.effect[row, site] * sd[-1] * (admitted.arm > 0)
-    return np.asarray(level + effect)
+    return np.asarray(admitted.sites.of_patients(admitted.sites.level, admitted.site) * endpoint.score_sds[endpoint.visits.index(week)])
 
 
 def _note_change(state: Following, name: str, endpoint: Endpoint, baseline: FloatArray | None, value: FloatArray) -> None:

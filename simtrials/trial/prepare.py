@@ -13,7 +13,7 @@ from simtrials.core.expressions import Category, Column, ExpressionError, parse
 from simtrials.core.rng import BLOCK_SIZE, Purpose, Streams, uniforms
 from simtrials.trial.assays import Assay
 from simtrials.trial.assays.base import Laboratory
-from simtrials.trial.departures import BaselineInflation, Ready, Sites
+from simtrials.trial.departures import BaselineInflation, RaterNoise, Ready, Sites
 from simtrials.trial.effects import Effect
 from simtrials.trial.eligibility import EligibilityRule, Limits
 from simtrials.trial.eligibility.base import judged
@@ -73,8 +73,11 @@ class PreparedTrial:
         for rule in self.trial.eligibility:
             luck |= rule.draw(streams, n_replicates, n_candidates)
         for name, departure in self.trial.departures.items():
+            path = f"departures.{name}"
             if isinstance(departure, BaselineInflation):
-                luck[f"departures.{name}"] = uniforms(streams[f"departures.{name}"], (n_replicates, n_candidates))
+                luck[path] = uniforms(streams[path], (n_replicates, n_candidates))
+            elif isinstance(departure, RaterNoise) and _reads_at_screening(self.trial.endpoints[departure.endpoint]):
+                luck[f"{path}.screening"] = departure.screening_luck(path, streams, n_replicates, n_candidates)
         return People(luck, self.providers)
 
     @property
@@ -216,12 +219,14 @@ def _site(levels: tuple[str, ...], people: People) -> Category:
 
 
 def _reading(trial: Trial, name: str, course: Course) -> Provider:
-    """The screening reading as it is recorded, raised by raters who want to enrol where that is declared."""
+    """The screening reading as it is recorded, with the noise of raters, and raised by those who want to enrol, where that is declared."""
+    noises = [(f"departures.{key}", d) for key, d in trial.departures.items() if isinstance(d, RaterNoise) and d.endpoint == name]
     inflations = [(f"departures.{key}", d) for key, d in trial.departures.items() if isinstance(d, BaselineInflation) and d.endpoint == name]
     scale = trial.endpoints[name].symptom_scale
 
     def read(people: People) -> FloatArray:
-        reading = course.screening(people)
+        added = sum(noise.sd * people.luck[f"{path}.screening"] for path, noise in noises)
+        reading = course.screening(people, added)
         for path, inflation in inflations:
             assert scale is not None
             worse = 1.0 if scale.improves == "down" else -1.0

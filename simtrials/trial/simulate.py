@@ -4,7 +4,7 @@ A `Cohort` is a block of trials under way. Enrolling 100 patients and then 100 m
 goes on where it stopped.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import partial
 
 import numpy as np
@@ -13,6 +13,7 @@ from simtrials.core.arrays import AnyArray, ArmArray, FloatArray, patient_major,
 from simtrials.core.data import SimulatedTrial, TrialData
 from simtrials.core.kernels import kernel
 from simtrials.core.rng import BLOCK_SIZE, Streams, uniforms
+from simtrials.trial.endpoints import SymptomScale
 from simtrials.trial.endpoints.base import Benefit
 from simtrials.trial.following import Admitted, follow
 from simtrials.trial.join import joined
@@ -91,11 +92,12 @@ class Cohort:
             if informed is not None:
                 luck[name][:, 0] = informed.T
         deviations = {name: self.trial.factor.deviations(name, luck) for name in self.trial.courses}
-        benefits = {name: self._benefit(self.trial.effects[name], arm, people) for name in self.trial.courses}
+        benefits = {name: self._benefit(name, arm, people, site) for name in self.trial.courses}
         return Admitted(people, self.trial.trial.design.arms, patient_major(arm), deviations, benefits, site, self.sites), stratum
 
-    def _benefit(self, effects: tuple[SizedEffect, ...], arm: ArmArray, people: People) -> Benefit:
+    def _benefit(self, endpoint: str, arm: ArmArray, people: People, site: AnyArray | None) -> Benefit:
         """What the drug does to each patient in the patient's arm; luck is drawn whether or not the patient gets the drug."""
+        effects = self.trial.effects[endpoint]
         n_visits = max((sized.onset.size for sized in effects), default=1)
         by_arm = np.zeros((len(self.trial.trial.design.arms), n_visits))
         layers, onsets = [], []
@@ -108,9 +110,23 @@ class Cohort:
             shape = patient_major(sized.effect.shape(marker, luck.get(sized.path)))
             layers.append(_in_one_arm(patient_major(arm), sized.arm, sized.size, shape))
             onsets.append(sized.onset)
+        for size, onset in self._added_by_sites(endpoint, effects, arm, site):
+            layers.append(size)
+            onsets.append(onset)
         if not layers:
             return Benefit(by_arm, np.zeros((0, arm.shape[1], arm.shape[0])), np.zeros((0, n_visits)))
         return Benefit(by_arm, layers[0][np.newaxis] if len(layers) == 1 else np.stack(layers), np.stack(onsets))
+
+    def _added_by_sites(
+        self, endpoint: str, effects: tuple[SizedEffect, ...], arm: ArmArray, site: AnyArray | None
+    ) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Layers (P, R) of what sites add to the benefit of each active arm of a symptom scale, with the onset of the arm's own effect."""
+        scale = self.trial.trial.endpoints[endpoint]
+        if self.sites is None or site is None or not isinstance(scale, SymptomScale) or not self.sites.effect.any():
+            return
+        added = self.sites.of_patients(self.sites.effect, site) * scale.score_sds[-1]
+        for sized in effects:
+            yield _in_one_arm(patient_major(arm), sized.arm, 1.0, added), sized.onset
 
     def result(self) -> SimulatedTrial:
         """The trials with everybody enrolled so far."""

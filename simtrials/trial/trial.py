@@ -17,7 +17,9 @@ class EndpointCorrelation(Component):
     """Two endpoints of one patient go together: correlation rho times the visit correlation of the first one named."""
 
     between: tuple[str, str] = Field(strict=False, description="names of two endpoints; the visit correlation of the first is used")
-    rho: Correlation = Field(description="correlation of the latent courses at the same visit")
+    rho: Correlation = Field(
+        description="correlation of the latent values at the same visit; an event is a high value, a worse score of a falling scale too"
+    )
 
     @model_validator(mode="after")
     def _two(self) -> Self:

@@ -1,5 +1,6 @@
 """The engine: the same bits however the work is done, resumed after a crash, extended, repaired."""
 
+import importlib
 import json
 import os
 import signal
@@ -117,8 +118,7 @@ def test_reading_a_damaged_run_says_what_to_do(tmp_path):
 
 def test_results_of_other_versions_are_not_mixed_in(tmp_path, monkeypatch):
     first = run(fast(), n_replicates=512, out=tmp_path, n_jobs=1, null=False)
-    for module in ("run", "result"):
-        monkeypatch.setattr(f"simtrials.engine.{module}.fingerprint", lambda: "another version")
+    monkeypatch.setattr("simtrials.engine.run.fingerprint", lambda: "another version")
     again = run(fast(), n_replicates=512, out=tmp_path, n_jobs=1, null=False)
     assert again.folder == first.folder
     assert any("other versions" in note for note in again.notes)
@@ -255,3 +255,42 @@ def test_a_block_of_the_run_can_be_replayed(whole):
     stored = columns_of(whole)
     for name, values in again.items():
         np.testing.assert_array_equal(values, stored[name][3 * 256 : 4 * 256])
+
+
+@pytest.mark.parametrize("part", ["covariates", "shares", "departures"])
+def test_the_order_of_named_items_is_part_of_the_digest(part):
+    """It decides which column a row of a correlation matrix is, and what happens first."""
+
+    def reversed_items(table):
+        return dict(reversed(table.items()))
+
+    people = examples.PEOPLE
+    sex = people["covariates"]["sex"]
+    departures = {"rescue": {"kind": "rescue", "rate": 0.2}, "lost": {"kind": "dropout", "rate": 0.2}}
+    changes = {
+        "covariates": {"population": people | {"covariates": reversed_items(people["covariates"])}},
+        "shares": {"population": people | {"covariates": people["covariates"] | {"sex": sex | {"shares": reversed_items(sex["shares"])}}}},
+        "departures": {"departures": reversed_items(departures)},
+    }
+    base = {"departures": departures} if part == "departures" else {}
+    assert examples.scenario(**base).digest({}) != examples.scenario(**(base | changes[part])).digest({})
+
+
+def test_the_code_of_a_plugin_is_part_of_the_digest(tmp_path, monkeypatch):
+    code = """
+from typing import Literal
+from simtrials.inference.analyses import ANALYSES
+from simtrials.inference.analyses.t_test import TTest
+
+@ANALYSES.register
+class Mine(TTest):
+    kind: Literal["mine_for_digest"] = "mine_for_digest"
+"""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "plugin_for_digest.py").write_text(code)
+    importlib.import_module("plugin_for_digest")
+    scenario = examples.scenario(analyses={"mine": {"kind": "mine_for_digest", "endpoint": "symptoms"}})
+    before = scenario.digest({})
+    assert scenario.digest({}) == before
+    (tmp_path / "plugin_for_digest.py").write_text(code + "\n# another version\n")
+    assert scenario.digest({}) != before

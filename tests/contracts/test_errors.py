@@ -38,6 +38,49 @@ WAYS = {
         {"analyses.severity.kind": "ancvoa"},
         "analyses.severity.kind: no analysis called 'ancvoa'; did you mean 'ancova'?",
     ),
+    "failures among numbers": (
+        {"analyses.severity.missing": "non_response"},
+        "analyses.severity.missing: non_response counts the missing as failures, which a number such as 'change' has not; use excluded, locf or bocf",
+    ),
+    "carrying forward in a model of all visits": (
+        {"analyses.severity": {"kind": "mmrm", "endpoint": "madrs", "missing": "locf"}},
+        "missing has no say in mmrm, which uses every visit that was observed; leave it out",
+    ),
+    "slope over too few visits": (
+        {"analyses.severity": {"kind": "random_slope", "endpoint": "shaps"}},
+        "analyses.severity.endpoint: random_slope needs at least 3 visits after baseline; 'shaps' has 4, 8",
+    ),
+    "imputation of two visits at once": (
+        {"analyses.response": {"kind": "multiple_imputation", "endpoint": "madrs", "outcome": "sustained_response"}},
+        "analyses.response.outcome: multiple_imputation imputes one visit at a time, and 'sustained_response' looks at 2",
+    ),
+    "fallback to what failed": (
+        {"analyses.severity": {"kind": "mmrm", "endpoint": "madrs", "fallback": ["unstructured"]}},
+        "fallback: 'unstructured' has been tried before; name other covariances",
+    ),
+    "one-sided level of a Bayesian analysis": (
+        {"analyses.severity": {"kind": "bayesian_means", "endpoint": "madrs", "one_sided_alpha": 0.025}},
+        "which decides by posterior probability; give probability instead",
+    ),
+    "prior without the SD of patients": (
+        {"analyses.severity": {"kind": "bayesian_means", "endpoint": "madrs", "control_prior": [{"mean": -11.0, "sd": 2.0}]}},
+        "patient_sd is needed with a prior",
+    ),
+    "prior that does not add up": (
+        {
+            "analyses.response": {
+                "kind": "bayesian_risks",
+                "endpoint": "madrs",
+                "outcome": "response",
+                "active_prior": [{"weight": 0.5, "mean": 0.5, "n": 2.0}],
+            }
+        },
+        "active_prior: the weights must add up to 1, got 0.5",
+    ),
+    "jitter that makes a biomarker negative": (
+        {"population.smoothing": {"columns": ["crp_mg_l"]}},
+        "the biomarker 'crp' must stay positive, so jitter its logarithm: write 'ln(crp_mg_l)', not 'crp_mg_l'",
+    ),
     "misspelt kind of population": ({"population.kind": "resampeld"}, "population.kind: no population called 'resampeld'; did you mean 'resampled'?"),
     "misspelt field": ({"endpoints.madrs.weekz": [1]}, "endpoints.madrs.weekz: is not known here; did you mean 'weeks'?"),
     "unknown table": ({"endpoint.madrs": {}}, "endpoint: is not known here; did you mean 'endpoints'?"),

@@ -1,6 +1,7 @@
 """Two proportions: symmetries, duality of tests and intervals, exact levels, and tables that say little; mostly over all small tables."""
 
 from math import comb
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy.special import ndtri
 from simtrials.core.status import Status
 from simtrials.stats import proportions as two
 from simtrials.stats import proportions_exact
-from simtrials.stats.proportions_exact import ExactTest, fisher_exact_test, per_distinct_table
+from simtrials.stats.proportions_exact import fisher_exact_test, per_distinct_table
 
 CONTRASTS = ("risk_difference", "log_risk_ratio", "log_odds_ratio")
 LIMIT = 1e-10  # a score limit is searched to 1e-12; rounding of the risks under the null adds to it
@@ -260,13 +261,21 @@ def test_distinct_tables_give_the_same_bits_as_single_ones():
             assert column.tobytes() == np.concatenate([result[position] for result in alone]).tobytes()
 
 
+class Counted(NamedTuple):
+    """What the function below returns."""
+
+    first: np.ndarray
+    second: np.ndarray
+    third: np.ndarray
+
+
 def test_a_table_is_evaluated_once_and_options_are_passed_on():
     seen = []
 
     @per_distinct_table
     def spied(events_active, n_active, events_control, n_control, level, *, sign):
         seen.append((events_active.size, level))
-        return ExactTest(sign * events_active, n_active, events_control)
+        return Counted(sign * events_active, n_active, events_control)
 
     tables = np.random.default_rng(14).integers(0, [[3], [5], [4], [7]], (4, 200)) + np.array([[0], [3], [0], [4]])
     result = spied(*tables, 0.9, sign=-1)
@@ -394,3 +403,24 @@ def assert_unknown(estimated, status):
     assert np.isnan(estimated.estimate[0])
     assert np.isnan(estimated.std_error[0])
     assert estimated.status[0] == status
+
+
+@pytest.mark.parametrize("mid_p", [False, True])
+@pytest.mark.parametrize("more", [False, True])
+def test_one_sided_fisher_is_a_hypergeometric_tail(more, mid_p):
+    tables = all_tables(6, 15)
+    found = fisher_exact_test(*tables).one_sided(more, mid_p)
+    for k, (active, n_active, control, n_control) in enumerate(tables.T.tolist()):
+        counts = range(max(0, active + control - n_control), min(n_active, active + control) + 1)
+        chance = {c: comb(n_active, c) * comb(n_control, active + control - c) / comb(n_active + n_control, active + control) for c in counts}
+        tail = sum(p for c, p in chance.items() if (c >= active if more else c <= active))
+        assert_allclose(found[k], tail - (chance[active] / 2 if mid_p else 0.0), rtol=1e-9, atol=1e-12)
+
+
+def test_a_one_sided_fisher_test_keeps_its_level_with_unequal_arms_and_twice_the_two_sided_p_value_does_not():
+    tables, alpha = all_tables(30, 150), 0.025
+    probability = probability_of(tables, 0.07, 0.07)
+    result = fisher_exact_test(*tables)
+    towards = tables[0] / tables[1] > tables[2] / tables[3]
+    assert probability @ (result.one_sided(True, mid_p=False) < alpha) <= alpha
+    assert probability @ ((result.p_value < 2 * alpha) & towards) > alpha

@@ -32,6 +32,8 @@ class Analysis(Component):
     needs_visits: ClassVar[int] = 1
     fills_gaps: ClassVar[bool] = False
     """Whether the method has a way of its own with missing visits, so that `missing` has no say."""
+    imputes: ClassVar[bool] = False
+    """Whether it fills in scores before it reads the outcome off them."""
     kind: str
     endpoint: str = Field(description="name of the endpoint")
     outcome: str | None = Field(default=None, description="change, response, remission ...; default: the endpoint's first")

@@ -38,6 +38,9 @@ class FisherExact(Analysis):
         tested = fisher_exact_test(*counts)
         limits = proportions.risk_difference_newcombe_interval(*counts, 1 - self.two_sided_alpha)
         lower, upper = (limits.lower, limits.upper) if view.sign > 0 else (-limits.upper, -limits.lower)
-        p_value = tested.mid_p_value if self.mid_p else tested.p_value
+        if self.one_sided_alpha is not None:  # twice the tail, for it is compared with twice the level
+            p_value = 2 * tested.one_sided(view.sign > 0, self.mid_p)
+        else:
+            p_value = tested.mid_p_value if self.mid_p else tested.p_value
         none = np.full(estimate.shape, np.nan)
         return Estimates(view.sign * estimate, std_error, none, none, tested.status, "risk_difference", lower=lower, upper=upper, p_value=p_value)

@@ -27,6 +27,7 @@ class Imputation(Analysis):
     """What ways of imputation share."""
 
     fills_gaps = True
+    imputes = True
     covariates: Many[str] = Field(
         default=("baseline",), description="known before randomisation; in the models of imputation and in the analysis of covariance"
     )

@@ -173,10 +173,13 @@ def unpooled_z_rejection(n_active: int, n_control: int, *, alpha: float = 0.05, 
     return _z_rejection(n_active, n_control, alpha, tails, variance)
 
 
-def fisher_rejection(n_active: int, n_control: int, *, alpha: float = 0.05, tails: Tails = "both", mid_p: bool = False) -> BoolArray:
+def fisher_rejection(
+    n_active: int, n_control: int, *, alpha: float = 0.05, tails: Tails = "both", mid_p: bool = False, one_sided: bool = False
+) -> BoolArray:
     """Tables that Fisher's exact test rejects: the two-sided p-value sums the tables that are no more probable than the one observed.
 
-    The mid-p value counts half of those that are exactly as probable. A p-value equal to `alpha` does not reject.
+    The mid-p value counts half of those that are exactly as probable; the one-sided one sums the tables with as many events under active or
+    more, the observed one by half for mid-p. A p-value equal to `alpha` does not reject.
     Returns (n_active + 1, n_control + 1) bool, by events under active and under control.
 
     Source: Fagerland, Lydersen and Laake (2017), Statistical Analysis of Contingency Tables, chapter 4.
@@ -186,9 +189,15 @@ def fisher_rejection(n_active: int, n_control: int, *, alpha: float = 0.05, tail
     for total in range(n_active + n_control + 1):
         active = np.arange(max(0, total - n_control), min(n_active, total) + 1)
         ways = _log_ways(n_active, active) + _log_ways(n_control, total - active)
-        p_value = _fisher_p_values(np.exp(ways - ways.max()), mid_p)
+        weight = np.exp(ways - ways.max())
+        p_value = _upper_tails(weight, mid_p) if one_sided else _fisher_p_values(weight, mid_p)
         rejected[active, total - active] = (p_value < alpha * (1 - 1e-12)) & _counts(active / n_active - (total - active) / n_control, tails)
     return rejected
+
+
+def _upper_tails(weight: FloatArray, mid_p: bool) -> FloatArray:
+    tail: FloatArray = weight[::-1].cumsum()[::-1] - (weight / 2 if mid_p else 0.0)
+    return np.asarray(tail / weight.sum())
 
 
 def _fisher_p_values(weight: FloatArray, mid_p: bool) -> FloatArray:

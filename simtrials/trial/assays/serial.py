@@ -31,7 +31,9 @@ class Serial(Assay):
     observed: str | None = Field(
         default=None, description="column with one measured sample per person; it is shrunk so that measuring it again returns the data"
     )
-    within_person_sd: NonNegative = Field(default=0.60, description="SD of the logarithm between samples of one person taken a year apart")
+    within_person_sd: NonNegative = Field(
+        default=0.60, description="SD of the logarithm among samples of one person taken far apart, about a year or more"
+    )
     slow_share: Probability = Field(default=0.70, description="share of that variance which changes over months; the rest changes over days to weeks")
     slow_weeks: PositiveWeeks = Field(default=26.0, description="weeks after which two slow deviations correlate 1/e")
     fast_weeks: PositiveWeeks = Field(default=1.5, description="weeks after which two fast deviations correlate 1/e")

@@ -44,6 +44,10 @@ class Departure(Component):
         """Endpoints that it names."""
         return ()
 
+    def without_effects(self, control: str) -> "Departure":
+        """The same departure when what happens to patients is the same in every arm as in control."""
+        return self
+
 
 DEPARTURES = Registry("departures", "departure", Departure)
 

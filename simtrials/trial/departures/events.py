@@ -24,6 +24,10 @@ class IntercurrentEvent(WithHazard):
             raise fault("half_life goes with effect 'washed_out', and only with it")
         return self
 
+    def without_effects(self, control: str) -> Departure:
+        rate = self.rate[control] if isinstance(self.rate, dict) else self.rate
+        return self.model_copy(update={"rate": rate, "ratio": None})
+
     def kept(self, week: float, event: FloatArray) -> FloatArray | None:
         """(P, R) share of the drug's benefit that is left at `week`, None when all of it is."""
         if self.effect == "kept":

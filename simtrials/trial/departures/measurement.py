@@ -59,7 +59,10 @@ class Unblinding(Departure):
 
 @DEPARTURES.register
 class RaterNoise(Departure):
-    """Every reading of a scale, baseline and screening among them, varies by the rater, on top of the declared SDs."""
+    """Every reading of a scale, baseline and screening among them, varies by the rater, on top of the declared SDs.
+
+    Mean and SD declared under `baseline` describe scores without noise, of patients who are chosen without it.
+    """
 
     kind: Literal["rater_noise"] = "rater_noise"
     endpoint: str = Field(description="the endpoint that is rated")
@@ -70,5 +73,9 @@ class RaterNoise(Departure):
         return (self.endpoint,)
 
     def noise(self, path: str, streams: Streams, n_replicates: int, n_patients: int, n_readings: int) -> FloatArray:
-        """(M, P, R) what is added to each reading."""
+        """(M, P, R) what is added to each reading after enrolment."""
         return self.sd * normals(streams[path], (n_replicates, n_patients, n_readings)).transpose(2, 1, 0)
+
+    def screening_luck(self, path: str, streams: Streams, n_replicates: int, n_candidates: int) -> FloatArray:
+        """(R, C) luck of the reading at screening; `sd` times it is added."""
+        return normals(streams[f"{path}.screening"], (n_replicates, n_candidates))

@@ -28,8 +28,11 @@ class Sites(Departure):
         default=0.11, description="share of the variance of scores after baseline that lies between sites (0.11: 17 sites of Goldstein 2004)"
     )
     effect_sd: NonNegative = Field(
-        default=0.0, description="SD between sites of the drug's benefit, in SDs of the endpoint's score at its last visit"
+        default=0.0, description="SD between sites of the drug's final benefit, in SDs of the endpoint's score at its last visit"
     )
+
+    def without_effects(self, control: str) -> Departure:
+        return self.model_copy(update={"effect_sd": 0.0})
 
     def start(self, path: str, streams: Streams, n_replicates: int) -> "SiteEffects":
         """The sites of a block of trials: expected sizes and random effects, drawn once per replicate."""
@@ -58,6 +61,11 @@ class SiteEffects:
     edges: FloatArray
     level: FloatArray
     effect: FloatArray
+
+    def of_patients(self, by_site: FloatArray, site: AnyArray) -> FloatArray:
+        """(P, R) the number of each patient's site (R, P)."""
+        place = patient_major(site)
+        return np.asarray(by_site[np.arange(place.shape[1]), place])
 
 
 @kernel

@@ -27,7 +27,7 @@ class Effect(Component):
     smd_sd: Literal["change", "score", "baseline"] | None = Field(default=None, description="which SD of the control arm an smd is in, latent scale")
     log_odds_ratio: Finite | None = Field(default=None, description="benefit on the log-odds where the shape is 1 (for yes-or-no endpoints)")
     odds_ratio: Positive | None = Field(default=None, description="odds ratio where the shape is 1; above 1 is a benefit (for yes-or-no endpoints)")
-    risk: OpenProbability | None = Field(default=None, description="probability of the event in this arm, for kind constant (yes-or-no endpoints)")
+    risk: OpenProbability | None = Field(default=None, description="probability of the event in this arm by the endpoint's week, for kind constant")
     at_week: PositiveWeeks | None = Field(default=None, description="week at which the size holds; default for mean sizes: the last visit")
     time_constant: NonNegative = Field(default=0.0, description="weeks after which 63% of the asymptote is reached; 0 is at once")
     acts_on: Literal["usual", "measured"] = Field(default="usual", description="whether usual or measured biomarker decides on the benefit")

@@ -10,7 +10,7 @@ from scipy.special import ndtri
 from simtrials.core.arrays import ArmArray, BoolArray, FloatArray
 from simtrials.core.check import OpenProbability, PositiveWeeks, fault
 from simtrials.core.data import Improves, Measurements
-from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, events_below, visits_first
+from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, events_above, visits_first
 from simtrials.trial.people import People
 
 
@@ -63,13 +63,13 @@ class AdverseEvent(Endpoint):
 
 @dataclass(frozen=True, slots=True)
 class AdverseEventCourse(Course):
-    """A patient has the event when the latent normal is below the threshold of the arm."""
+    """A patient has the event when the latent normal is above the threshold of the arm."""
 
     declared: AdverseEvent
-    threshold: FloatArray
+    quantile: FloatArray
 
     def values(self, deviation: FloatArray, arm: ArmArray, benefit: Benefit, people: People, visits: slice) -> FloatArray:
-        return events_below(deviation[0], arm, self.threshold)[np.newaxis]
+        return events_above(deviation[0], arm, self.quantile)[np.newaxis]
 
     def packed(self, value: FloatArray, baseline: FloatArray | None, observed: BoolArray | None, people: People) -> Measurements:
         return Measurements((self.declared.exposure_weeks,), *visits_first(value, observed), improves="down", binary=True)

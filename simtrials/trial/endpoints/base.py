@@ -36,8 +36,8 @@ class Course(ABC):
         """Luck of the screening reading, for an endpoint that has one."""
         return {}
 
-    def screening(self, people: People) -> FloatArray:
-        """(R, C) the reading at screening."""
+    def screening(self, people: People, added: FloatArray | float = 0.0) -> FloatArray:
+        """(R, C) the reading at screening, with what a rater adds to it."""
         raise TypeError("this endpoint has no screening reading")
 
     def baseline_luck(self, people: People, luck: FloatArray) -> FloatArray | None:
@@ -186,10 +186,10 @@ def visits_first(value: FloatArray, observed: BoolArray | None) -> tuple[FloatAr
 
 
 @kernel
-def events_below(deviation: FloatArray, arm: ArmArray, threshold: FloatArray) -> FloatArray:
-    """(P, R) 1 where the latent normal lies below the threshold of the patient's arm, else 0."""
+def events_above(deviation: FloatArray, arm: ArmArray, quantile: FloatArray) -> FloatArray:
+    """(P, R) 1 where the latent normal lies above minus the normal quantile of the risk in the patient's arm, else 0."""
     out = np.empty(deviation.shape)
     for p in range(deviation.shape[0]):
         for r in range(deviation.shape[1]):
-            out[p, r] = 1.0 if deviation[p, r] < threshold[arm[p, r]] else 0.0
+            out[p, r] = 1.0 if deviation[p, r] > -quantile[arm[p, r]] else 0.0
     return out

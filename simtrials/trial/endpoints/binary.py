@@ -11,7 +11,7 @@ from simtrials.core.arrays import ArmArray, BoolArray, FloatArray
 from simtrials.core.check import OpenProbability, PositiveWeeks
 from simtrials.core.data import Improves, Measurements
 from simtrials.trial.effects import Effect
-from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, events_below, visits_first
+from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, events_above, visits_first
 from simtrials.trial.people import People
 
 
@@ -50,8 +50,8 @@ class Binary(Endpoint):
         return Latent((self.week,), np.eye(1), np.zeros(1))
 
     def size(self, effect: Effect, mean_shape: float) -> float:
-        if effect.risk is not None:
-            gain = float(logit(effect.risk) - logit(self.control_risk))
+        if effect.risk is not None:  # reached at the week of the endpoint, whatever the onset
+            gain = float(logit(effect.risk) - logit(self.control_risk)) / (1.0 if effect.at_week else effect.onset(self.week, self.week))
             return gain if self.event_is == "good" else -gain
         return effect.log_odds_ratio if effect.log_odds_ratio is not None else float(np.log(effect.odds_ratio or 1.0))
 
@@ -69,8 +69,8 @@ class BinaryCourse(Course):
         made = self.declared
         sign, control = 1.0 if made.event_is == "good" else -1.0, logit(made.control_risk)
         if benefit.same_in_arm:
-            return events_below(deviation[0], arm, ndtri(expit(control + sign * benefit.by_arm[:, 0])))[np.newaxis]
-        event = deviation[0] < ndtri(expit(control + sign * benefit.at(0, arm)))
+            return events_above(deviation[0], arm, ndtri(expit(control + sign * benefit.by_arm[:, 0])))[np.newaxis]
+        event = deviation[0] > -ndtri(expit(control + sign * benefit.at(0, arm)))
         return np.asarray(event, dtype=np.float64)[np.newaxis]
 
     def packed(self, value: FloatArray, baseline: FloatArray | None, observed: BoolArray | None, people: People) -> Measurements:

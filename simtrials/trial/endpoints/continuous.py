@@ -51,7 +51,7 @@ class Continuous(Endpoint):
 
     @property
     def outcomes(self) -> tuple[str, ...]:
-        return ("value", "change") if self.baseline else ("value",)
+        return ("change", "value") if self.baseline else ("value",)
 
     @property
     def improves(self) -> Improves:

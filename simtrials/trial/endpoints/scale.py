@@ -279,10 +279,10 @@ class ScaleCourse(Course):
         path = f"{self.name}.screening"
         return {path: normals(streams[path], (n_replicates, n_candidates))}
 
-    def screening(self, people: People) -> FloatArray:
+    def screening(self, people: People, added: FloatArray | float = 0.0) -> FloatArray:
         if self.reading is None:
             return super().screening(people)
-        latent = self.reading.mean + self.reading.sd * people.luck[f"{self.name}.screening"]
+        latent = self.reading.mean + self.reading.sd * people.luck[f"{self.name}.screening"] + added
         return np.clip(np.rint(latent), self.scale.minimum, self.scale.maximum)
 
     def baseline_luck(self, people: People, luck: FloatArray) -> FloatArray | None:
