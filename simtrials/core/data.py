@@ -137,7 +137,8 @@ class Estimates:
 
     The test compares `statistic` with the critical value of t on `df` degrees of freedom (infinite: normal), unless `p_value` is given.
     The interval is estimate +- critical value x std_error unless `lower` and `upper` are given. Ratios are on the log scale. `decision` is
-    given by analyses that do not test: 1 for a benefit shown, -1 for harm, 0 for neither. `flags` are things to count, (R,) bool by name.
+    given by analyses that do not test: 1 for a benefit shown, -1 for harm, 0 for neither. `truth` is the value of the estimand in each trial,
+    where it depends on the trial's patients. `flags` are things to count, (R,) bool by name.
     """
 
     estimate: FloatArray
@@ -151,6 +152,7 @@ class Estimates:
     upper: FloatArray | None = None
     p_value: FloatArray | None = None
     decision: AnyArray | None = None
+    truth: FloatArray | None = None
     flags: Mapping[str, BoolArray] = field(default_factory=dict)
 
     def tested_by(self, statistic: FloatArray, status: AnyArray) -> "Estimates":

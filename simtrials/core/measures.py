@@ -28,7 +28,10 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Estimates of a block with what was concluded from them, (R,) each. A replicate that cannot be estimated rejects nothing."""
+    """Estimates of a block with what was concluded from them, (R,) each. A replicate that cannot be estimated rejects nothing.
+
+    `truth` is given where each trial has its own.
+    """
 
     estimate: FloatArray
     std_error: FloatArray
@@ -37,6 +40,7 @@ class Judged:
     rejected: BoolArray
     benefit: BoolArray
     status: AnyArray
+    truth: FloatArray | None = None
     flags: Mapping[str, BoolArray] = field(default_factory=dict)
 
 
@@ -63,6 +67,8 @@ class Tally:
     n_covered: int = 0
     n_intervals: int = 0
     n_widths: int = 0
+    total: float = 0.0
+    own_truths: bool = False
     errors: FloatArray = field(default_factory=lambda: np.zeros(4))
     variances: FloatArray = field(default_factory=lambda: np.zeros(2))
     n_variances: int = 0
@@ -73,7 +79,9 @@ class Tally:
 
     def add(self, judged: Judged) -> None:
         """Count a block in."""
-        truth = self.truth.value if self.truth else 0.0
+        truth = np.broadcast_to(self.truth.value if self.truth else 0.0, judged.status.shape)
+        if judged.truth is not None:
+            truth, self.own_truths = judged.truth, True
         estimable = judged.status == 0
         known = np.isfinite(judged.estimate) & estimable
         self.n += judged.status.size
@@ -81,7 +89,8 @@ class Tally:
         self.n_finite += int(known.sum())
         self.n_rejected += int(judged.rejected.sum())
         self.n_benefit += int(judged.benefit.sum())
-        error = judged.estimate[known] - truth
+        self.total += judged.estimate[known].sum()
+        error = judged.estimate[known] - truth[known]
         square = error * error
         self.errors += (error.sum(), square.sum(), (square * error).sum(), (square * square).sum())
         variance = judged.std_error[known] ** 2
@@ -98,7 +107,7 @@ class Tally:
         self.widths += (width.sum(), (width * width).sum())
         found = judged.estimate[judged.rejected & known]
         self.significant += (found.size, np.abs(found).sum(), (found * found).sum())
-        self.n_wrong_sign += int((np.sign(found) == -np.sign(truth)).sum()) if truth else 0
+        self.n_wrong_sign += int((np.sign(found) == -np.sign(truth[judged.rejected & known])).sum())
         codes, counts = np.unique(judged.status[judged.status != 0], return_counts=True)
         for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
             self.failures[code] = self.failures.get(code, 0) + count
@@ -145,7 +154,7 @@ class Tally:
         truth = self.truth.value if self.truth else 0.0
         truth_error = self.truth.std_error if self.truth else 0.0
         infinite = self._left_out(self.n_estimable - n, "infinite estimates")
-        yield self._make("mean_estimate", truth + mean, np.sqrt(variance / n), infinite)
+        yield self._make("mean_estimate", self.total / n if self.own_truths else truth + mean, np.sqrt(variance / n), infinite)
         if self.truth:
             yield self._make("bias", mean, np.sqrt(variance / n + truth_error**2), infinite)
         empirical = np.sqrt(variance)

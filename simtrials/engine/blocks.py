@@ -3,12 +3,12 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 import numpy as np
 
-from simtrials.core.arrays import AnyArray
+from simtrials.core.arrays import AnyArray, FloatArray
 from simtrials.core.data import EffectScale, Estimates, SimulatedTrial, TrialData
 from simtrials.core.errors import Problem
 from simtrials.core.expressions import ExpressionError
@@ -21,7 +21,7 @@ from simtrials.trial.departures import IntercurrentEvent
 Columns = dict[str, AnyArray]
 Backend = Literal["auto", "serial", "threads", "loky", "dask"]
 REQUIRED = ("estimate", "std_error", "statistic", "df")
-OPTIONAL = ("lower", "upper", "p_value", "decision")
+OPTIONAL = ("lower", "upper", "p_value", "decision", "truth")
 FLAG = "flag: "
 SERIAL_BELOW = 3.0
 """Seconds of work below which other workers do not pay."""
@@ -43,6 +43,8 @@ class Simulation:
     analyses: Mapping[str, Analysis]
     estimands: Mapping[str, Estimand]
     seed: int
+    references: Mapping[str, FloatArray] = field(default_factory=dict)
+    """what the truth in each trial is worked out from, for analyses that have one"""
 
     def trials(self, block: int) -> SimulatedTrial:
         """The simulated trials of a block, with their patients."""
@@ -59,9 +61,11 @@ class Simulation:
 
     def estimates(self, data: TrialData, streams: Streams) -> dict[str, Estimates]:
         """What each analysis finds in a block of trials; one that draws has a stream of its own."""
-        return {
-            name: analysis.estimate_by_luck(self.used_by(analysis, data), streams[f"analyses.{name}"]) for name, analysis in self.analyses.items()
-        }
+        return {name: self._estimate(name, analysis, self.used_by(analysis, data), streams) for name, analysis in self.analyses.items()}
+
+    def _estimate(self, name: str, analysis: Analysis, data: TrialData, streams: Streams) -> Estimates:
+        found = analysis.estimate_by_luck(data, streams[f"analyses.{name}"])
+        return replace(found, truth=analysis.own_truth(data, self.references[name])) if name in self.references else found
 
     def used_by(self, analysis: Analysis, data: TrialData) -> TrialData:
         """The data as the analysis uses them for its estimand."""
@@ -101,10 +105,10 @@ def _columns_of(name: str, found: Estimates) -> Columns:
 def estimates_of(name: str, columns: Mapping[str, AnyArray], meaning: Meaning) -> Estimates:
     """The estimates of one analysis, put together again from columns."""
     estimate, std_error, statistic, df, status = (columns[f"{name}/{field}"] for field in (*REQUIRED, "status"))
-    lower, upper, p_value, decision = (columns.get(f"{name}/{field}") for field in OPTIONAL)
+    lower, upper, p_value, decision, truth = (columns.get(f"{name}/{field}") for field in OPTIONAL)
     start = f"{name}/{FLAG}"
     flags = {column.removeprefix(start): values for column, values in columns.items() if column.startswith(start)}
-    return Estimates(estimate, std_error, statistic, df, status, meaning.scale, meaning.benefit, lower, upper, p_value, decision, flags)
+    return Estimates(estimate, std_error, statistic, df, status, meaning.scale, meaning.benefit, lower, upper, p_value, decision, truth, flags)
 
 
 def run_blocks(

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run: where it is stored, and what was found. `cells` gives the label of each cell by its name."""
+    """A finished run: where it is stored, and what was found. `cells` gives the label of each cell by its name, `truths` the truth of each
+    analysis in each cell, `estimand_values` that of each declared estimand which names its variable."""
 
     folder: Path
     scenario: Scenario
@@ -35,6 +36,7 @@ class Run:
     cells: Mapping[str, str]
     meanings: Mapping[str, Meaning]
     truths: Mapping[str, Mapping[str, Truth]]
+    estimand_values: Mapping[str, Truth]
     portrait: Mapping[str, Any]
     record: Mapping[str, Any]
     notes: tuple[str, ...] = ()
@@ -234,16 +236,25 @@ def load(folder: str | Path) -> Run:
     try:
         record = json.loads((place / "run.json").read_text(encoding="utf-8"))
         picture = json.loads((place / "portrait.json").read_text(encoding="utf-8"))["content"]
+        values = json.loads((place / "estimands.json").read_text(encoding="utf-8"))["content"]
     except FileNotFoundError:
         raise SimtrialsError(f"{folder} holds no finished run; simtrials run FILE makes one under results/") from None
     except (json.JSONDecodeError, KeyError, OSError) as error:
         raise SimtrialsError(f"the record of {folder} cannot be read ({error}); run the scenario again to restore it") from None
     scenario = scenario_from(without_none(record["scenario"]))
     found = {name: _read_truths(place, name) for name in record["cells"]}
-    return assembled(place, scenario, record, found, picture)
+    return assembled(place, scenario, record, found, truths_from(values), picture)
 
 
-def assembled(folder: Path, scenario: Scenario, record: dict[str, Any], found: dict[str, dict[str, Truth]], picture: dict[str, Any]) -> Run:
+def assembled(
+    folder: Path,
+    scenario: Scenario,
+    record: dict[str, Any],
+    found: dict[str, dict[str, Truth]],
+    values: dict[str, Truth],
+    picture: dict[str, Any],
+) -> Run:
+    """A run from what is stored of it."""
     meanings = {name: Meaning(scale, benefit) for name, (scale, benefit) in record["meanings"].items()}
     return Run(
         folder=folder,
@@ -254,6 +265,7 @@ def assembled(folder: Path, scenario: Scenario, record: dict[str, Any], found: d
         cells=record["cells"],
         meanings=meanings,
         truths=found,
+        estimand_values=values,
         portrait=picture,
         record=record,
         notes=tuple(record["notes"]),

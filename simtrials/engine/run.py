@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from simtrials.engine.provenance import fingerprint, versions
 from simtrials.engine.result import Run, assembled, load, truth_path, truths_from
 from simtrials.engine.scenario import Scenario
 from simtrials.engine.store import CellStore, write_json
-from simtrials.engine.truth import truths
+from simtrials.engine.truth import estimand_truths, references, truths
 from simtrials.inference.analyses import Analysis
 from simtrials.inference.judge import judge
 from simtrials.trial import PreparedTrial
@@ -123,10 +123,11 @@ def run(
     tables = tables_of(scenario)
     checksums = {name: table.checksum for name, table in tables.items()}
     cells = cells_of(scenario, checksums, null)
-    simulations = {cell.name: ready(cell.scenario, tables) for cell in cells}
     digest = scenario.digest(checksums)
     known = f"{fingerprint()}; {digest}"
     folder = Path(out) / f"{scenario.name}-{digest[:6]}"
+    simulations = {cell.name: ready(cell.scenario, tables) for cell in cells}
+    simulations = {cell.name: _with_references(folder, cell, simulations[cell.name], known) for cell in cells}
     workers = Workers(n_jobs or processors(), backend, scheduler, progress)
     notes = list(simulations[SCENARIO].trial.notes)
     wanted, stopped = n_replicates or scenario.n_replicates, ""
@@ -139,6 +140,7 @@ def run(
             workers.extend(cell, simulations[cell.name], store, wanted)
     meanings = simulations[SCENARIO].meanings()
     truth_of = {cell.name: _remembered_truths(folder, cell, simulations[cell.name].trial, known) for cell in cells}
+    values = _remembered(folder / "estimands.json", known, lambda: _plain_truths(estimand_truths(scenario, simulations[SCENARIO].trial)))
     picture = _remembered(folder / "portrait.json", known, lambda: portrait(scenario, simulations[SCENARIO].trial))
     record = {
         "name": scenario.name,
@@ -161,7 +163,7 @@ def run(
         "scenario": scenario.model_dump(mode="json"),
     }
     write_json(folder / "run.json", record)
-    return assembled(folder, scenario, record, truth_of, picture)
+    return assembled(folder, scenario, record, truth_of, truths_from(values), picture)
 
 
 def processors() -> int:
@@ -193,9 +195,23 @@ def _remembered(path: Path, known: str, make: Callable[[], dict[str, Any]]) -> d
 
 def _remembered_truths(folder: Path, cell: Cell, trial: PreparedTrial, known: str) -> dict[str, Truth]:
     def make() -> dict[str, Any]:
-        return {name: [_plain(truth.value), _plain(truth.std_error), truth.kind] for name, truth in truths(cell.scenario, trial).items()}
+        return _plain_truths(truths(cell.scenario, trial))
 
     return truths_from(_remembered(truth_path(folder, cell.name), known, make))
+
+
+def _with_references(folder: Path, cell: Cell, simulation: Simulation, known: str) -> Simulation:
+    """The simulation with what truths that differ from trial to trial are worked out from."""
+    content = _remembered(
+        folder / "cells" / cell.name / "references.json",
+        known,
+        lambda: {name: values.tolist() for name, values in references(cell.scenario, simulation.trial).items()},
+    )
+    return replace(simulation, references={name: np.array(values) for name, values in content.items()})
+
+
+def _plain_truths(found: Mapping[str, Truth]) -> dict[str, Any]:
+    return {name: [_plain(truth.value), _plain(truth.std_error), truth.kind] for name, truth in found.items()}
 
 
 def _plain(value: float) -> float | None:

@@ -9,13 +9,14 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from simtrials.core.check import Component, Count, Many, OpenProbability, Within, fault
+from simtrials.core.data import EffectScale
 from simtrials.core.errors import Problem, did_you_mean
 from simtrials.core.expressions import ExpressionError, parse
 from simtrials.core.outcomes import OUTCOMES
 from simtrials.core.rng import STREAM_VERSION
 from simtrials.engine.provenance import plugin_sources
 from simtrials.inference.analyses import ANALYSES, Analysis
-from simtrials.inference.estimands import TREATMENT_POLICY, Estimand
+from simtrials.inference.estimands import SCALE_OF, TREATMENT_POLICY, Estimand, Target
 from simtrials.trial.checks import Draft, trial_problems
 from simtrials.trial.departures import IntercurrentEvent
 from simtrials.trial.endpoints import Endpoint
@@ -71,7 +72,8 @@ class Scenario(Trial):
     @property
     def expressions(self) -> tuple[str, ...]:
         """Expressions over measured columns that the analyses need."""
-        texts = (text for analysis in self.analyses.values() for text in analysis.expressions)
+        texts = [text for analysis in self.analyses.values() for text in analysis.expressions]
+        texts += [estimand.population for estimand in self.estimands.values() if estimand.population]
         return tuple(text for text in dict.fromkeys(texts) if not _of_endpoints(text, self.endpoints))
 
     @property
@@ -94,6 +96,25 @@ class Scenario(Trial):
         """The estimand that an analysis serves."""
         name = self.analyses[analysis].estimand
         return TREATMENT_POLICY if name is None else self.estimands[name]
+
+    def target_of(self, analysis: str) -> Target:
+        """What the truth of an analysis is read off: the attributes of its estimand, and those of the analysis where the estimand is silent."""
+        declared = self.analyses[analysis]
+        endpoint = self.endpoints[declared.endpoint]
+        outcome = declared.outcome or endpoint.outcomes[0]
+        week = declared.week if declared.week is not None else endpoint.visits[-1]
+        arm = declared.arm or self.design.arms[1]
+        return Target.of(self.estimand_of(analysis), declared.endpoint, outcome, week, arm, declared.where, declared.scale_of_effect)
+
+    def targets(self) -> dict[str, Target]:
+        """Declared estimands that name their variable."""
+        return {name: self._target(estimand, estimand.endpoint) for name, estimand in self.estimands.items() if estimand.endpoint is not None}
+
+    def _target(self, estimand: Estimand, name: str) -> Target:
+        endpoint = self.endpoints[name]
+        outcome = estimand.outcome or endpoint.outcomes[0]
+        scale: EffectScale = "risk_difference" if OUTCOMES[outcome].binary else "difference"
+        return Target.of(estimand, name, outcome, endpoint.visits[-1], self.design.arms[1], None, scale)
 
     def null(self) -> "Scenario":
         """The same scenario when no arm differs from control in what happens to patients; how they are lost and measured stays as declared."""
@@ -123,6 +144,8 @@ def scenario_problems(draft: Draft) -> Iterator[Problem]:
     yield from trial_problems(draft)
     if draft.has("estimands", "departures"):
         yield from _estimands_name_events(draft)
+    if draft.has("estimands", "endpoints", "design"):
+        yield from _estimands_name_variables(draft)
     if draft.has("analyses", "endpoints"):
         for name, analysis in draft.parts["analyses"].items():
             yield from _analysis_fits(draft, name, analysis)
@@ -208,13 +231,52 @@ def _estimand_fits(draft: Draft, place: str, analysis: Analysis) -> Iterator[Pro
             yield Problem(f"{place}.estimand", f"no estimand called {analysis.estimand!r}{did_you_mean(analysis.estimand, estimands)}")
         return
     events = tuple(name for name, departure in departures.items() if isinstance(departure, IntercurrentEvent))
-    composite = estimands[analysis.estimand].events_with("composite", events)
+    estimand = estimands[analysis.estimand]
+    composite = estimand.events_with("composite", events)
     endpoint = draft.parts["endpoints"].get(analysis.endpoint)
     if composite and endpoint is not None:
         outcome = analysis.outcome or endpoint.outcomes[0]
         if outcome in OUTCOMES and not OUTCOMES[outcome].binary:
             sentence = f"makes {composite[0]!r} a failure, which a number such as {outcome!r} cannot be; analyse response or remission"
             yield Problem(f"{place}.estimand", sentence)
+    if estimand.summary is not None and SCALE_OF[estimand.summary] != analysis.scale_of_effect:
+        asked, given = estimand.summary.replace("_", " "), analysis.scale_of_effect.replace("_", " ")
+        yield Problem(f"{place}.estimand", f"asks for a {asked}, which {analysis.kind} does not estimate: it gives a {given}")
+
+
+def _estimands_name_variables(draft: Draft) -> Iterator[Problem]:
+    endpoints, arms = draft.parts["endpoints"], draft.parts["design"].arms
+    for name, estimand in draft.parts["estimands"].items():
+        place = f"estimands.{name}"
+        if estimand.arm is not None and estimand.arm not in arms[1:]:
+            yield Problem(f"{place}.arm", f"no active arm called {estimand.arm!r}{did_you_mean(estimand.arm, arms[1:])}")
+        if estimand.population is not None:
+            try:
+                parse(estimand.population)
+            except ExpressionError as error:
+                yield Problem(f"{place}.population", str(error))
+        endpoint = endpoints.get(estimand.endpoint)
+        if estimand.endpoint is None:
+            lost = [field for field in ("outcome", "week") if getattr(estimand, field) is not None]
+            if lost:
+                yield Problem(f"{place}.endpoint", f"is needed with {lost[0]}; endpoints are {', '.join(endpoints)}")
+        elif endpoint is None:
+            if not draft.lost("endpoints", estimand.endpoint):
+                yield Problem(f"{place}.endpoint", f"no endpoint called {estimand.endpoint!r}{did_you_mean(estimand.endpoint, endpoints)}")
+        else:
+            yield from _variable_fits(place, estimand, endpoint)
+
+
+def _variable_fits(place: str, estimand: Estimand, endpoint: Endpoint) -> Iterator[Problem]:
+    outcome = estimand.outcome or endpoint.outcomes[0]
+    if outcome not in endpoint.outcomes:
+        yield Problem(f"{place}.outcome", f"{estimand.endpoint!r} has no outcome {outcome!r}{did_you_mean(outcome, endpoint.outcomes)}")
+    elif estimand.summary is not None and OUTCOMES[outcome].binary == (estimand.summary == "difference_in_means"):
+        fitting = "risk_difference, risk_ratio or odds_ratio" if OUTCOMES[outcome].binary else "difference_in_means"
+        yield Problem(f"{place}.summary", f"does not fit {outcome!r}; use {fitting}")
+    if estimand.week is not None and estimand.week not in endpoint.visits:
+        visits = ", ".join(f"{week:g}" for week in endpoint.visits)
+        yield Problem(f"{place}.week", f"{estimand.endpoint!r} has no visit at week {estimand.week:g}; visits are at {visits}")
 
 
 def _estimands_name_events(draft: Draft) -> Iterator[Problem]:

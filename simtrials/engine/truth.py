@@ -8,7 +8,7 @@ the least-false value: the mean of the analysis over trials of 4,096 patients.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from simtrials.core.measures import Truth
 from simtrials.core.rng import BLOCK_SIZE, Purpose, Streams
 from simtrials.engine.scenario import Scenario
 from simtrials.inference.analyses import Analysis
-from simtrials.inference.estimands import TREATMENT_POLICY, Estimand, as_it_was
+from simtrials.inference.estimands import TREATMENT_POLICY, Estimand, Target, as_it_was
 from simtrials.trial import PreparedTrial, simulate
 from simtrials.trial.departures import IntercurrentEvent, NonAdherence, Sites
 from simtrials.trial.endpoints import AdverseEvent, Binary, Continuous, Endpoint
@@ -32,14 +32,47 @@ LARGE_BLOCKS, LARGE_TRIALS, LARGE_PATIENTS = 64, 8, 4096
 
 def truths(scenario: Scenario, trial: PreparedTrial) -> dict[str, Truth]:
     """The truth of each analysis under the scenario: the value of the estimand that it serves."""
-    known = {name: _closed_form(scenario, name) for name in scenario.analyses}
-    found = {name: truth for name, truth in known.items() if truth is not None}
-    for estimand in dict.fromkeys(analysis.estimand for analysis in scenario.analyses.values()):
-        rest = {name: analysis for name, analysis in scenario.analyses.items() if name not in found and analysis.estimand == estimand}
-        world = World(scenario, trial, scenario.estimands.get(estimand or "", TREATMENT_POLICY))
-        found |= _from_forced_arms(world, {name: analysis for name, analysis in rest.items() if analysis.marginal})
-        found |= _least_false(world, {name: analysis for name, analysis in rest.items() if not analysis.marginal})
-    return {name: found[name] for name in scenario.analyses}
+    contrasts = {name: scenario.target_of(name) for name, analysis in scenario.analyses.items() if _is_contrast(scenario, name)}
+    found = {name: truth for name in scenario.analyses if (truth := _closed_form(scenario, name)) is not None}
+    found |= _of_contrasts(scenario, trial, {name: target for name, target in contrasts.items() if name not in found})
+    rest = {name: analysis for name, analysis in scenario.analyses.items() if name not in found}
+    for name in dict.fromkeys(analysis.estimand for analysis in rest.values()):
+        world = World(scenario, trial, scenario.estimands.get(name or "", TREATMENT_POLICY))
+        found |= _least_false(world, {key: analysis for key, analysis in rest.items() if analysis.estimand == name})
+    return {name: _told(found[name], analysis) for name, analysis in scenario.analyses.items()}
+
+
+def _told(truth: Truth, analysis: Analysis) -> Truth:
+    """The truth with what is said of it where bias and coverage are judged against each trial's own."""
+    if not analysis.has_own_truth or truth.value == 0.0:
+        return truth
+    return replace(truth, kind=f"{truth.kind}; bias and coverage against the value in the patients of each trial")
+
+
+def references(scenario: Scenario, trial: PreparedTrial) -> dict[str, FloatArray]:
+    """What the truth in each trial is worked out from, (k,) each, for analyses whose target is the effect in the patients of the trial.
+
+    The mean over very large trials. Without an effect the truth is 0 in every trial, and nothing is needed.
+    """
+    found: dict[str, FloatArray] = {}
+    n_patients = max(LARGE_PATIENTS, scenario.design.n_patients)
+    for name, analysis in scenario.analyses.items():
+        truth = _closed_form(scenario, name)
+        if analysis.has_own_truth and (truth is None or truth.value != 0.0):
+            world = World(scenario, trial, scenario.estimand_of(name))
+            blocks = range(FORCED_BLOCKS, FORCED_BLOCKS + LARGE_BLOCKS)
+            found[name] = np.nanmean(np.concatenate([analysis.reference(world.data(b, LARGE_TRIALS, n_patients)) for b in blocks]), axis=0)
+    return found
+
+
+def estimand_truths(scenario: Scenario, trial: PreparedTrial) -> dict[str, Truth]:
+    """The value of each declared estimand that names its variable, whether or not an analysis serves it."""
+    return _of_contrasts(scenario, trial, scenario.targets())
+
+
+def _is_contrast(scenario: Scenario, name: str) -> bool:
+    """Whether the truth of an analysis is a contrast of arm means: because it estimates one, or because its estimand says so."""
+    return scenario.analyses[name].marginal or scenario.estimand_of(name).summary is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +94,20 @@ class World:
 
 def _closed_form(scenario: Scenario, name: str) -> Truth | None:
     """Exact truths: nothing at all without an effect, and constant effects on a normal or on a yes-or-no endpoint."""
-    analysis = scenario.analyses[name]
-    endpoint = scenario.endpoints[analysis.endpoint]
-    arm = analysis.arm or scenario.design.arms[1]
+    target = scenario.target_of(name)
+    endpoint, arm = scenario.endpoints[target.endpoint], target.arm
     if _does_nothing(endpoint, arm) and _arms_depart_alike(scenario):
         return Truth(0.0, 0.0, "no effect")
-    if not analysis.marginal or any(isinstance(departure, TOUCHING) for departure in scenario.departures.values()):
+    if not _is_contrast(scenario, name) or any(isinstance(departure, TOUCHING) for departure in scenario.departures.values()):
         return None
     effect = endpoint.effects.get(arm)
-    if isinstance(endpoint, Continuous) and effect is not None and effect.kind == "constant":
+    if isinstance(endpoint, Continuous) and effect is not None and effect.kind == "constant" and target.scale == "difference":
         return Truth(endpoint.size(effect, 1.0) * effect.onset(endpoint.week, endpoint.week), 0.0, "closed form")
     risks = None if scenario.correlations else _risks(endpoint, arm)
     if risks is None:
         return None
     sign = 1 if endpoint.improves == "up" else -1
-    return Truth(_contrast(*risks, analysis.scale_of_effect, sign), 0.0, "closed form")
+    return Truth(_contrast(*risks, target.scale, sign), 0.0, "closed form")
 
 
 def _arms_depart_alike(scenario: Scenario) -> bool:
@@ -123,34 +155,28 @@ def _contrast(active: Any, control: Any, scale: str, sign: int) -> Any:
     return sign * (active - control)
 
 
-def _from_forced_arms(world: World, analyses: Mapping[str, Analysis]) -> dict[str, Truth]:
-    if not analyses:
-        return {}
-    scenario = world.scenario
-    arms = sorted({0} | {_arm_code(scenario, analysis) for analysis in analyses.values()})
-    means: dict[tuple[str, int], list[FloatArray]] = {(name, arm): [] for name in analyses for arm in arms}
+def _of_contrasts(scenario: Scenario, trial: PreparedTrial, targets: Mapping[str, Target]) -> dict[str, Truth]:
+    """Contrasts of arm means, by name, from patients who are sent to each arm; estimands that treat events alike share their trials."""
+    found: dict[str, Truth] = {}
+    treatments = {name: {event: target.estimand.strategy_for(event) for event in scenario.intercurrent} for name, target in targets.items()}
+    for treated in [dict(pairs) for pairs in dict.fromkeys(tuple(treatment.items()) for treatment in treatments.values())]:
+        alike = {name: target for name, target in targets.items() if treatments[name] == treated}
+        found |= _from_forced_arms(World(scenario, trial, next(iter(alike.values())).estimand), alike)
+    return found
+
+
+def _from_forced_arms(world: World, targets: Mapping[str, Target]) -> dict[str, Truth]:
+    codes = {name: world.scenario.design.arms.index(target.arm) for name, target in targets.items()}
+    arms = sorted({0, *codes.values()})
+    means: dict[tuple[str, int], list[FloatArray]] = {(name, arm): [] for name in targets for arm in arms}
     signs: dict[str, int] = {}
     for block in range(FORCED_BLOCKS):
         for arm in arms:
             data = world.data(block, BLOCK_SIZE, FORCED_PATIENTS, force_arm=arm)
-            for name, analysis in analyses.items():
-                mean, signs[name] = _mean_outcome(analysis, data)
+            for name, target in targets.items():
+                mean, signs[name] = target.sums(data)
                 means[name, arm].append(mean)
-    return {
-        name: _truth_of_means(means[name, _arm_code(scenario, analysis)], means[name, 0], analysis.scale_of_effect, signs[name])
-        for name, analysis in analyses.items()
-    }
-
-
-def _arm_code(scenario: Scenario, analysis: Analysis) -> int:
-    return scenario.design.arms.index(analysis.arm) if analysis.arm else 1
-
-
-def _mean_outcome(analysis: Analysis, data: TrialData) -> tuple[FloatArray, int]:
-    """(2, R) sum of the outcome and number of patients in the analysed population, everybody in one arm."""
-    view = analysis.view(data)
-    here = (view.arm >= 0) & ~np.isnan(view.value)
-    return np.stack([view.value.sum(axis=1, where=here), here.sum(axis=1)]), view.sign
+    return {name: _truth_of_means(means[name, codes[name]], means[name, 0], target.scale, signs[name]) for name, target in targets.items()}
 
 
 def _truth_of_means(active: list[FloatArray], control: list[FloatArray], scale: str, sign: int) -> Truth:
@@ -172,7 +198,8 @@ def _least_false(world: World, analyses: Mapping[str, Analysis]) -> dict[str, Tr
     for block in range(LARGE_BLOCKS):
         data = world.data(FORCED_BLOCKS + block, LARGE_TRIALS, n_patients)
         for name, analysis in analyses.items():
-            estimates[name].append(analysis.estimate(data).estimate)
+            rng = Streams(world.scenario.seed, Purpose.TRUTH, FORCED_BLOCKS + block)[f"analyses.{name}"]
+            estimates[name].append(analysis.estimate_by_luck(data, rng).estimate)
     return {name: _truth_of_large(np.concatenate(parts)) for name, parts in estimates.items()}
 
 

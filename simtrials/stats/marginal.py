@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from simtrials.core.arrays import AnyArray, FloatArray, IntArray
+from simtrials.core.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from simtrials.core.kernels import kernel
 from simtrials.core.status import Status
 from simtrials.stats.aliased import dropping_aliased
@@ -250,6 +250,34 @@ def _standardized(
     results[:, ok] = treated, control, *_conditional(sums, fit.factor), *_superpopulation(sums, residual_variance)
     results[:, status != Status.OK] = np.nan
     return StandardizedRisks._make([*results, status])
+
+
+def logistic_coefficients(outcome: FloatArray, arm: AnyArray, active: int, covariates: Sequence[AnyArray] = ()) -> FloatArray:
+    """(replicate, coefficient) the model of `standardized_risks`: intercept, treatment, covariates; NaN where it has no maximum."""
+    rows, mean, n = centred_rows(outcome, arm, active, covariates, tested=0)
+    products = cross_products(rows, mean, n)
+    factor, status = factor_and_status(products)
+    np.copysign(rows[:, 0], rows[:, -1] + (mean[-1] - 0.5), out=rows[:, -1])
+    ok = status == Status.OK
+    products = CrossProducts(*(array[:, ok] for array in products))
+    rows, factor = np.compress(ok, rows, axis=-1), np.compress(ok, factor, axis=-1)
+    found = np.full((ok.size, rows.shape[1] - 1), np.nan)
+    slopes = _all_coefficients(_start(rows, products, factor, rows.shape[1] - 1, False)).coefficients
+    found[ok, 0] = slopes[0] - (slopes[1:] * mean[1:-1, ok]).sum(axis=0)
+    found[ok, 1], found[ok, 2:] = slopes[-1], slopes[1:-1].T
+    return found
+
+
+def risks_given(coefficients: FloatArray, analysed: BoolArray, covariates: Sequence[AnyArray] = ()) -> tuple[FloatArray, FloatArray]:
+    """(replicate,) mean risks of the patients `analysed` (replicate, patient) under active and under control, from known coefficients.
+
+    `coefficients` as from `logistic_coefficients`, (coefficient,); a patient with a covariate missing is not counted.
+    """
+    linear = coefficients[0] + sum((slope * column for slope, column in zip(coefficients[2:], covariates, strict=True)), np.zeros(analysed.shape))
+    here = analysed & ~np.isnan(linear)
+    control, active = (1 / (1 + np.exp(-np.where(here, linear + shift, 0.0))) for shift in (0.0, coefficients[1]))
+    n = np.maximum(here.sum(axis=1), 1)
+    return active.sum(axis=1, where=here) / n, control.sum(axis=1, where=here) / n
 
 
 def marginal_effect(risks: StandardizedRisks, contrast: Contrast) -> MarginalEffect:

@@ -99,6 +99,19 @@ class Analysis(Component):
         """The same for a kind that draws random numbers, such as imputations; `rng` belongs to this analysis alone."""
         return self.estimate(data)
 
+    @property
+    def has_own_truth(self) -> bool:
+        """Whether the target is the effect in the very patients of a trial, so that each trial has a truth of its own."""
+        return False
+
+    def reference(self, data: TrialData) -> FloatArray:
+        """(R, k) what the truth in each trial is worked out from: its mean over very large trials."""
+        raise TypeError(f"an analysis of kind {self.kind!r} has the same truth in all trials")
+
+    def own_truth(self, data: TrialData, reference: FloatArray) -> FloatArray:
+        """(R,) the value of the estimand in the patients of each trial, from a reference (k,)."""
+        raise TypeError(f"an analysis of kind {self.kind!r} has the same truth in all trials")
+
     @model_validator(mode="after")
     def _missing_has_a_say(self) -> Self:
         if self.fills_gaps and self.missing != "excluded":

@@ -5,10 +5,11 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from simtrials.core.arrays import FloatArray
 from simtrials.core.check import Many
 from simtrials.core.data import EffectScale, Estimates, TrialData
 from simtrials.inference.analyses.base import ANALYSES, Analysis
-from simtrials.stats.marginal import ResidualVariance, marginal_effect, standardized_risks
+from simtrials.stats.marginal import ResidualVariance, logistic_coefficients, marginal_effect, risks_given, standardized_risks
 from simtrials.stats.proportions import Contrast
 
 MEASURE_WORDS: dict[Contrast, str] = {"risk_difference": "risk difference", "log_risk_ratio": "risk ratio", "log_odds_ratio": "odds ratio"}
@@ -52,6 +53,25 @@ class Standardization(Analysis):
         effect = marginal_effect(risks, SCALES[self.measure])
         std_error = effect.superpopulation_std_error if self.variance == "superpopulation" else effect.conditional_std_error
         return event_contrast(effect.estimate, std_error, effect.status, SCALES[self.measure], view.sign)
+
+    @property
+    def has_own_truth(self) -> bool:
+        return self.variance == "conditional"
+
+    def reference(self, data: TrialData) -> FloatArray:
+        """The coefficients of the model: with covariates held fixed, the effect is that in patients with the covariates of the trial."""
+        view = self.view(data)
+        return logistic_coefficients(view.value, view.arm, view.active, view.covariates(self.covariates))
+
+    def own_truth(self, data: TrialData, reference: FloatArray) -> FloatArray:
+        view = self.view(data)
+        analysed = ((view.arm == 0) | (view.arm == view.active)) & ~np.isnan(view.value)
+        active, control = risks_given(reference, analysed, view.covariates(self.covariates))
+        if self.measure == "risk_difference":
+            return view.sign * (active - control)
+        if self.measure == "risk_ratio":
+            return np.asarray(np.log(active / control))
+        return np.asarray(np.log(active / (1 - active)) - np.log(control / (1 - control)))
 
 
 def event_contrast(estimate: np.ndarray, std_error: np.ndarray, status: np.ndarray, scale: Contrast, sign: int) -> Estimates:

@@ -1,6 +1,7 @@
-"""Which question is asked (ICH E9(R1)): what an intercurrent event means for the outcome."""
+"""Which question is asked (ICH E9(R1)): population, treatments, variable, what an intercurrent event means for it, summary measure."""
 
-from simtrials.inference.estimands.estimand import STRATEGIES, TREATMENT_POLICY, Estimand, Strategy
+from simtrials.inference.estimands.estimand import SCALE_OF, STRATEGIES, TREATMENT_POLICY, Estimand, Strategy, Summary
 from simtrials.inference.estimands.outcomes import as_analysed, as_it_was
+from simtrials.inference.estimands.target import Target
 
-__all__ = ["STRATEGIES", "TREATMENT_POLICY", "Estimand", "Strategy", "as_analysed", "as_it_was"]
+__all__ = ["SCALE_OF", "STRATEGIES", "TREATMENT_POLICY", "Estimand", "Strategy", "Summary", "Target", "as_analysed", "as_it_was"]
