@@ -23,6 +23,7 @@ from simtrials.trial.prepare import SizedEffect, marker_of
 
 N_BLOCKS = 4
 MOST_PATIENTS = 256
+MOST_PATTERNS = 8
 BINS_PER_UNIT = 6
 """Bins per unit of ln biomarker."""
 
@@ -83,7 +84,20 @@ def _departures(scenario: Scenario, simulated: SimulatedTrial) -> dict[str, Any]
             name: {arm: [float(seen) for seen in measured.observed[mask].mean(axis=0)] for arm, mask in here.items()}
             for name, measured in simulated.data.endpoints.items()
         },
+        "patterns": {name: _patterns(measured.observed, list(here.values())) for name, measured in simulated.data.endpoints.items()},
     }
+
+
+def _patterns(observed: BoolArray, arms: list[BoolArray]) -> list[tuple[str, list[float]]]:
+    """Patterns of visits, 1 for seen, with the share of each arm; the most frequent over all arms first, the rest together."""
+    n_visits = observed.shape[2]
+    code = (observed << np.arange(n_visits)).sum(axis=2)
+    codes, counts = np.unique(code, return_counts=True)
+    ordered = codes[np.argsort(-counts, kind="stable")]
+    shown = ordered if ordered.size <= MOST_PATTERNS else ordered[: MOST_PATTERNS - 1]
+    found = [("".join(str(c >> v & 1) for v in range(n_visits)), [float((code[mask] == c).mean()) for mask in arms]) for c in shown]
+    rest = [1.0 - sum(shares[a] for _, shares in found) for a in range(len(arms))]
+    return found if shown.size == ordered.size else [*found, ("others", rest)]
 
 
 def _assay(name: str, scenario: Scenario, trial: PreparedTrial, trials: list[SimulatedTrial], everybody: People) -> dict[str, Any]:

@@ -213,6 +213,12 @@ def estimand_in_words(scenario: Scenario, name: str) -> str:
         "risk_difference": "risk difference of",
         "log_risk_ratio": "log risk ratio of",
         "log_odds_ratio": "log odds ratio of",
+        "log_hazard_ratio": "log hazard ratio of",
+        "log_win_ratio": "log win ratio, beginning with",
+        "log_win_odds": "log win odds, beginning with",
+        "net_benefit": "net benefit, beginning with",
+        "weeks": "difference in mean weeks to",
+        "difference_per_week": "difference per week in mean",
         "slope": "change of benefit in",
         "probability_index": "probability of a better",
     }

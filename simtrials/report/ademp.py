@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from simtrials.engine.cells import NULL, SCENARIO
 from simtrials.engine.result import Run
-from simtrials.inference.analyses import SETS, Analysis
+from simtrials.inference.analyses import SETS, Analysis, Bayesian
 from simtrials.report import numbers
 from simtrials.report.assumed import biomarker_of, course_in_words, effects_of, shape_in_words
 from simtrials.report.checks import effect_in_words
 from simtrials.report.departures import in_words
 from simtrials.report.names import admitted_in_words, interval_name, labels_of, question_of, spoken, spoken_assay, spoken_endpoint, spoken_in
-from simtrials.report.sentences import benefit_in_words, levels_of
+from simtrials.report.sentences import benefit_in_words, levels_of, probabilities_of
 from simtrials.report.tables import cell_in_words
 
 
@@ -62,12 +62,14 @@ def _method(run: Run, name: str, analysis: Analysis) -> str:
         if one_sided
         else f"two-sided alpha {numbers.probability(analysis.alpha)}"
     )
+    if isinstance(analysis, Bayesian):
+        level = f"posterior probability above {numbers.plain(analysis.probability)} that the benefit exceeds {numbers.plain(analysis.threshold)}"
     other = f"; interval: {interval_name(analysis)}" if interval_name(analysis) else ""
     return f"{question_of(scenario, name)}: {labels_of(scenario)[name]}{adjusted}; {level}; {SETS[analysis.analysis_set]}{other}."
 
 
 def _performance(run: Run) -> Iterator[str]:
-    shown = benefit_in_words(levels_of(run.scenario))
+    shown = benefit_in_words(levels_of(run.scenario), probabilities_of(run.scenario))
     yield f"Power: share of all replicates that show a benefit ({shown}); a replicate without an estimate shows none."
     if NULL in run.cells:
         yield "Type I error: the same share, and the share significant in either direction, without any effect."

@@ -12,7 +12,7 @@ from simtrials.report.checks import effect_in_words
 from simtrials.report.departures import departures_in_words
 from simtrials.report.names import admitted_in_words, domain_of, labels_of, question_of, spoken, spoken_assay, spoken_endpoint
 from simtrials.report.rows import PowerRow, failure_sentences, widest_interval
-from simtrials.report.sentences import levels_of
+from simtrials.report.sentences import levels_of, probabilities_of
 from simtrials.report.tables import against_nominal, cell_in_words
 from simtrials.trial.endpoints import AdverseEvent
 
@@ -128,7 +128,9 @@ def _screening(scenario: Scenario) -> Assumption:
 
 def _level(scenario: Scenario) -> Assumption:
     levels = dict.fromkeys(levels_of(scenario))
-    words = " or ".join(f"{'one' if one_sided else 'two'}-sided alpha {numbers.probability(level)}" for level, one_sided in levels)
+    parts = [f"{'one' if one_sided else 'two'}-sided alpha {numbers.probability(level)}" for level, one_sided in levels]
+    parts += [f"posterior probability above {numbers.plain(probability)}" for probability in dict.fromkeys(probabilities_of(scenario))]
+    words = " or ".join(parts)
     each = " for each analysis" if len(scenario.analyses) > 1 else ""
     return Assumption("Level", f"{words}{each}", "convention")
 
@@ -180,7 +182,7 @@ def _levels(run: Run) -> Iterator[str]:
     for cell, label in run.cells.items():
         for name, tally in run.tallies(cell).items() if cell != SCENARIO else ():
             analysis = run.scenario.analyses[name]
-            nominal = analysis.two_sided_alpha if analysis.one_sided_alpha is None else analysis.one_sided_alpha
+            nominal = analysis.nominal_either_way
             if against_nominal(tally.n_rejected, tally.n, nominal) == "above":
                 share = numbers.share(tally.n_rejected, tally.n)
                 found.append(

@@ -12,7 +12,7 @@ from typing import Any
 from simtrials.engine.cells import SCENARIO
 from simtrials.engine.result import Run
 from simtrials.engine.store import write_whole
-from simtrials.report import look, numbers, tables
+from simtrials.report import look, numbers, questions, tables
 from simtrials.report.ademp import ademp
 from simtrials.report.assumptions import Point, assumptions, minded
 from simtrials.report.checks import realised
@@ -20,7 +20,7 @@ from simtrials.report.figures import FIGURES, Drawing, drawn
 from simtrials.report.figures.canvas import image
 from simtrials.report.names import labels_of, question_of, spoken_endpoint
 from simtrials.report.rows import caution, power_rows
-from simtrials.report.sentences import answer, benefit_in_words, levels_of, pattern_sentences, sentence_case
+from simtrials.report.sentences import answer, benefit_in_words, levels_of, pattern_sentences, probabilities_of, sentence_case
 from simtrials.report.text import scenario_file
 from simtrials.report.toml import scenario_toml
 
@@ -86,6 +86,8 @@ def content(run: Run, pictures: Mapping[str, Picture]) -> dict[str, Any]:
         "outcome_tables": list(tables.outcome_tables(run)),
         "analyses": list(_analyses(run, pictures)),
         "power_table": tables.power_table(power_rows(run), run.scenario.target_power),
+        "estimands_table": questions.estimands_table(run),
+        "side_by_side_table": questions.side_by_side_table(run),
         "level_table": tables.level_table(run),
         "failures_table": tables.failures_table(run),
         "patterns_table": tables.patterns_table(run) if run.scenario.patterns else None,
@@ -107,7 +109,7 @@ def _first_page(run: Run, pictures: Mapping[str, Picture]) -> dict[str, Any]:
     return {
         "caution": caution(rows),
         "answer": answer(run),
-        "shows_a_benefit": benefit_in_words(levels_of(run.scenario)),
+        "shows_a_benefit": benefit_in_words(levels_of(run.scenario), probabilities_of(run.scenario)),
         "power": pictures["power"],
         "patterns": pattern_sentences(run),
         "strips": _of_kind(pictures, "biomarker"),
@@ -142,6 +144,7 @@ def _patients(run: Run, pictures: Mapping[str, Picture]) -> dict[str, Any]:
         "flow": pictures.get("flow"),
         "screening_table": tables.screening_table(run) if run.scenario.eligibility else None,
         "people_table": tables.people_table(run),
+        "missing_pictures": _of_kind(pictures, "missing"),
         "departures_table": tables.departures_table(run),
         "effect_pictures": _of_kind(pictures, "effect"),
         "effects_realised": effects,

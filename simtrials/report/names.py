@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from simtrials.core.data import EffectScale
 from simtrials.core.outcomes import OUTCOMES
 from simtrials.engine.scenario import Scenario
 from simtrials.inference.analyses import Analysis
@@ -23,6 +24,14 @@ INTERVALS = {
     "newcombe": "Newcombe",
     "wald": "Wald",
     "fisher_exact": "Newcombe",
+    "van_elteren": "Wald on placements",
+    "mantel_haenszel": "Wald",
+    "proportional_odds": "Wald",
+    "cox": "Wald",
+    "win_ratio": "Wald",
+    "bayesian_means": "credible interval",
+    "bayesian_risks": "credible interval",
+    "randomization_test": "none",
     "mann_whitney": "Wald on placements",
     "logistic": "Wald",
 }
@@ -131,15 +140,26 @@ class Unit:
 def unit_of(scenario: Scenario, name: str) -> Unit:
     """The unit of the effect of an analysis."""
     analysis = scenario.analyses[name]
-    endpoint, scale = scenario.endpoints[analysis.endpoint], analysis.scale_of_effect
-    if scale == "difference":
-        return _unit_of_difference(endpoint, outcome_of(scenario, analysis))
-    if scale == "slope":
+    if analysis.scale_of_effect == "slope":
         return _unit_of_slope(scenario, analysis)
-    units = {
+    return unit_of_scale(scenario, analysis.endpoint, outcome_of(scenario, analysis), analysis.scale_of_effect)
+
+
+def unit_of_scale(scenario: Scenario, name: str, outcome: str, scale: EffectScale) -> Unit:
+    """The unit of an effect on one outcome of an endpoint."""
+    endpoint = scenario.endpoints[name]
+    if scale == "difference":
+        return _unit_of_difference(endpoint, outcome)
+    units: dict[str, Unit] = {
         "risk_difference": Unit(100.0, 1, "percentage points"),
         "log_risk_ratio": Unit(1.0, RATIO_DIGITS, "log risk ratio"),
         "log_odds_ratio": Unit(1.0, RATIO_DIGITS, "log odds ratio"),
+        "log_hazard_ratio": Unit(1.0, RATIO_DIGITS, "log hazard ratio"),
+        "log_win_ratio": Unit(1.0, RATIO_DIGITS, "log win ratio"),
+        "log_win_odds": Unit(1.0, RATIO_DIGITS, "log win odds"),
+        "net_benefit": Unit(100.0, 1, "percentage points of pairs won less lost"),
+        "weeks": Unit(1.0, 1, "weeks"),
+        "difference_per_week": Unit(1.0, RATIO_DIGITS, f"{endpoint.unit} per week"),
         "probability_index": Unit(1.0, RATIO_DIGITS, "probability of a better outcome, minus 0.5"),
     }
     return units[scale]
@@ -173,6 +193,8 @@ def interval_name(analysis: Analysis) -> str:
     if analysis.one_procedure:
         return ""
     declared = getattr(analysis, "interval", analysis.kind)
+    if not isinstance(declared, str):
+        declared = analysis.kind
     return INTERVALS.get(str(declared), "another procedure")
 
 

@@ -9,6 +9,7 @@ from simtrials.core.measures import Measure
 from simtrials.engine.cells import NULL, SCENARIO
 from simtrials.engine.result import Run
 from simtrials.engine.scenario import Scenario
+from simtrials.inference.analyses import Bayesian
 from simtrials.report import numbers
 from simtrials.report.assumed import Portrait, size_in_words
 from simtrials.report.names import arm_of, question_of, spoken, spoken_assay, spoken_endpoint, spoken_in, week_words
@@ -163,14 +164,21 @@ def screened_per_enrolled(mean: Measure, low: Measure, high: Measure) -> str:
     return f"{numbers.rounded(mean.value, mean.mcse, 1)} (90% of trials {numbers.between(low.value, high.value, 1)})"
 
 
-def benefit_in_words(levels: Sequence[tuple[float, bool]]) -> str:
-    """What 'shows a benefit' means: `two-sided P < .05 in the direction of benefit`, from levels and whether they are one-sided."""
-    parts = [f"{'one' if one_sided else 'two'}-sided P < {numbers.probability(level)}" for level, one_sided in dict.fromkeys(levels)]
-    return f"{' or '.join(parts)} in the direction of benefit"
+def benefit_in_words(levels: Sequence[tuple[float, bool]], probabilities: Sequence[float] = ()) -> str:
+    """What 'shows a benefit' means: `two-sided P < .05 in the direction of benefit`, from levels and whether they are one-sided, and from the
+    posterior probabilities that Bayesian analyses ask for."""
+    tests = [f"{'one' if one_sided else 'two'}-sided P < {numbers.probability(level)}" for level, one_sided in dict.fromkeys(levels)]
+    parts = [f"{' or '.join(tests)} in the direction of benefit"] if tests else []
+    parts += [f"a posterior probability of benefit above {numbers.plain(probability)}" for probability in dict.fromkeys(probabilities)]
+    return ", or ".join(parts)
 
 
 def levels_of(scenario: Scenario) -> list[tuple[float, bool]]:
-    """Level of each analysis and whether it is one-sided."""
-    return [
-        (analysis.alpha, False) if analysis.one_sided_alpha is None else (analysis.one_sided_alpha, True) for analysis in scenario.analyses.values()
-    ]
+    """Level of each analysis that tests, and whether it is one-sided."""
+    tests = (analysis for analysis in scenario.analyses.values() if not isinstance(analysis, Bayesian))
+    return [(analysis.alpha, False) if analysis.one_sided_alpha is None else (analysis.one_sided_alpha, True) for analysis in tests]
+
+
+def probabilities_of(scenario: Scenario) -> list[float]:
+    """The posterior probability that each Bayesian analysis asks for."""
+    return [analysis.probability for analysis in scenario.analyses.values() if isinstance(analysis, Bayesian)]

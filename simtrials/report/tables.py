@@ -55,6 +55,8 @@ def _shares(run: Run, name: str, tally: Tally, closed: PowerRow) -> Iterator[tup
     missing = "" if tally.n_intervals else "no interval"
     covered = numbers.share_detail(tally.n_covered, tally.n_intervals) if tally.truth else numbers.DASH
     yield f"coverage of the {level}% interval, %", covered, missing or note
+    for label, counted in tally.flags.items():
+        yield f"{label}, %", numbers.share_detail(counted, n), ""
     if n_significant and tally.truth and tally.truth.value:
         yield "wrong sign among the significant (type S), %", numbers.share_detail(tally.n_wrong_sign, n_significant), ""
 
@@ -103,12 +105,11 @@ def level_table(run: Run) -> Table:
         rows.append((cell_in_words(label),))
         for name, tally in run.tallies(cell).items():
             analysis = run.scenario.analyses[name]
-            alpha = analysis.two_sided_alpha
-            both = alpha if analysis.one_sided_alpha is None else alpha / 2
+            both = analysis.nominal_either_way
             none = count_of(tally).none_estimable
             benefit = numbers.DASH if none else numbers.share_detail(tally.n_benefit, tally.n)
             either = numbers.DASH if none else numbers.share_detail(tally.n_rejected, tally.n)
-            nominal = (numbers.percent(alpha / 2), numbers.percent(both))
+            nominal = (numbers.percent(analysis.nominal), numbers.percent(both))
             verdict = numbers.DASH if none else against_nominal(tally.n_rejected, tally.n, both)
             names = (question_of(run.scenario, name), labels[name])
             rows.append((*names, benefit, nominal[0], either, nominal[1], verdict, numbers.whole(tally.n_failed)))

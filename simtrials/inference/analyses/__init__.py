@@ -2,7 +2,7 @@
 
 from simtrials.inference.analyses.ancova import Ancova
 from simtrials.inference.analyses.base import ANALYSES, SETS, Analysis
-from simtrials.inference.analyses.bayesian_means import BayesianMeans
+from simtrials.inference.analyses.bayesian_means import Bayesian, BayesianMeans
 from simtrials.inference.analyses.bayesian_risks import BayesianRisks
 from simtrials.inference.analyses.conditional_mean import ConditionalMean
 from simtrials.inference.analyses.fisher_exact import FisherExact
@@ -30,6 +30,7 @@ __all__ = [
     "SETS",
     "Analysis",
     "Ancova",
+    "Bayesian",
     "BayesianMeans",
     "BayesianRisks",
     "ConditionalMean",

@@ -87,6 +87,11 @@ class Analysis(Component):
         return self.two_sided_alpha / 2
 
     @property
+    def nominal_either_way(self) -> float:
+        """Share of trials that may be significant, in either direction unless the test is one-sided, without any effect."""
+        return self.nominal if self.one_sided_alpha is not None else 2 * self.nominal
+
+    @property
     def method(self) -> str:
         """The method in a few words, for tables."""
         raise TypeError(f"an analysis of kind {self.kind!r} must define method")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from simtrials.core.errors import SimtrialsError, did_you_mean
 from simtrials.engine.result import Run
-from simtrials.report.figures import biomarker, course, effect, estimates, flow, power
+from simtrials.report.figures import biomarker, course, effect, estimates, flow, missing, power
 from simtrials.report.figures.canvas import save, styled
 
 
@@ -56,6 +56,7 @@ FIGURES = {
         FigureKind("course", course.gather),
         FigureKind("estimates", estimates.gather),
         FigureKind("flow", flow.gather),
+        FigureKind("missing", missing.gather),
     )
 }
 

@@ -75,14 +75,14 @@ class Course:
 
     def _means(self, axes: Axes) -> None:
         for i, arm in enumerate(self.arms):
-            color, marker, face = _marks(i)
+            color, marker, face = arm_marks(i)
             axes.fill_between(self.weeks, arm.low, arm.high, color=look.ARM_FILLS[i % 4], alpha=0.55, lw=0, zorder=1)
             axes.plot(self.weeks, arm.mean, color=color, marker=marker, mfc=face, mec=color, lw=look.DATA_PT, zorder=3 + i, clip_on=False)
         low, high = min(float(arm.low.min()) for arm in self.arms), max(float(arm.high.max()) for arm in self.arms)
         pad = 0.06 * (high - low)
         axes.set_ylim(low - pad, high + pad)
         axes.set_xlim(0, self.weeks[-1])
-        number_axis(axes.xaxis, _weeks_apart(self.weeks))
+        number_axis(axes.xaxis, weeks_apart(self.weeks, COURSE_MM))
         number_axis(axes.yaxis, round_steps(low - pad, high + pad))
         axes.spines["bottom"].set_position(("outward", 3))
         axes.set_xlabel("weeks since randomization")
@@ -95,7 +95,7 @@ class Course:
         talls = [line_height() * len(words) + 0.6 for words in lines]
         places = [AXIS_MM + height * (float(arm.mean[-1]) - low) / (high - low) for arm in self.arms]
         order = sorted(range(len(places)), key=places.__getitem__)
-        heights = dict(zip(order, _stacked([places[i] for i in order], [talls[i] for i in order], AXIS_MM, AXIS_MM + height), strict=True))
+        heights = dict(zip(order, stacked([places[i] for i in order], [talls[i] for i in order], AXIS_MM, AXIS_MM + height), strict=True))
         for i, words in enumerate(lines):
             page.text(LEFT_MM + COURSE_MM + 2.6, heights[i], "\n".join(words))
 
@@ -113,7 +113,7 @@ class Course:
             if remit is not None:
                 first, last = remit
                 ends, dark = edges[first : last + 1], outline[first:last]
-                axes.stairs(dark, ends, baseline=start, orientation="horizontal", fill=True, color=_marks(i)[0], lw=0)
+                axes.stairs(dark, ends, baseline=start, orientation="horizontal", fill=True, color=arm_marks(i)[0], lw=0)
         span = (-1.25 * widest, 1.25 * widest) if back_to_back else (-0.02 * widest, starts[-1] + 1.2 * widest)
         axes.set_xlim(*span)
         axes.set_ylim(edges[0], edges[-1])
@@ -166,23 +166,23 @@ class Course:
             )
 
 
-def _marks(i: int) -> tuple[str, str, str]:
+def arm_marks(i: int) -> tuple[str, str, str]:
     """Color, marker and fill of the marker of an arm; control is hollow."""
     color = look.ARM_COLORS[i % 4]
     return color, look.ARM_MARKERS[i % 4], look.WHITE if i == 0 else color
 
 
-def _weeks_apart(weeks: Sequence[float]) -> list[float]:
-    """Baseline and visits, without those whose numbers would touch the one before; the last stays."""
+def weeks_apart(weeks: Sequence[float], width: float) -> list[float]:
+    """Baseline and visits on an axis of this width in mm, without those whose numbers would touch the one before; the last stays."""
     kept: list[float] = [weeks[-1]]
     for week in weeks[:-1]:
-        gaps = [abs(week - other) / weeks[-1] * COURSE_MM - text_width(numbers.plain(other), look.TICK_PT) for other in kept]
+        gaps = [abs(week - other) / weeks[-1] * width - text_width(numbers.plain(other), look.TICK_PT) for other in kept]
         if min(gaps) > 2.0:
             kept.append(week)
     return sorted(kept)
 
 
-def _stacked(places: Sequence[float], talls: Sequence[float], low: float, high: float) -> list[float]:
+def stacked(places: Sequence[float], talls: Sequence[float], low: float, high: float) -> list[float]:
     """Heights of labels in rising order, moved so that none touches another."""
     from simtrials.report.figures.canvas import apart
 
