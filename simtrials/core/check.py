@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, Strict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
 
 from simtrials.core.errors import Problem, did_you_mean
 
@@ -46,6 +46,8 @@ class Within:
         return f"must be in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}{unit}"
 
     def _check(self, value: Any) -> Any:
+        if not math.isfinite(value):
+            raise PydanticCustomError("range", "must be a finite number, got {found}", {"found": f"{value:g}"})
         if not self.holds(value):
             raise PydanticCustomError("range", "{must}, got {found}", {"must": str(self), "found": f"{value:g}"})
         return value
@@ -115,6 +117,12 @@ def sentence_of(found: ErrorDetails, fields: Iterable[str] = ()) -> str:
         return "is not known here" + did_you_mean(str(found["loc"][-1]), fields)
     if kind == "literal_error":
         return f"must be {found['ctx']['expected']}, got {shown(value)}"
+    if kind in ("too_long", "too_short"):
+        most = kind == "too_long"
+        limit, items = found["ctx"]["max_length" if most else "min_length"], found["ctx"]["actual_length"]
+        return f"must have at {'most' if most else 'least'} {limit} item{'s' if limit != 1 else ''}, got {items}"
+    if kind == "string_pattern_mismatch":
+        return f"may have letters, digits, '_', '-' and '.', and starts with a letter or a digit, got {shown(value)}"
     return found["msg"]
 
 
@@ -124,6 +132,44 @@ def shown(value: Any) -> str:
         return "a table"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def faults(found: Iterable[tuple[Any, ...]]) -> ValidationError:
+    """A validation error with a place, one or more parts, and a sentence for each fault."""
+    lines = [InitErrorDetails(type=fault(sentence), loc=tuple(place), input=None) for *place, sentence in found]
+    return ValidationError.from_exception_data("component", lines)
+
+
+@dataclass(frozen=True)
+class OneOrOther:
+    """A value that is either simple or, when it is a table or a list, of another type; only the faults of the one meant are told."""
+
+    simple: Any
+    other: Any
+
+    def _validate(self, value: Any) -> Any:
+        meant = self.other if isinstance(value, (Mapping, list, tuple, BaseModel)) else self.simple
+        adapter = TypeAdapter(meant)
+        try:
+            return adapter.validate_python(value, strict=not isinstance(value, (list, tuple)))
+        except ValidationError as error:
+            fields = getattr(meant, "model_fields", ())
+            raise faults((*one["loc"], sentence_of(one, fields)) for one in error.errors(include_url=False)) from None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        shown_as = core_schema.union_schema([handler.generate_schema(self.simple), handler.generate_schema(self.other)])
+        return core_schema.no_info_plain_validator_function(
+            self._validate,
+            json_schema_input_schema=shown_as,
+            serialization=core_schema.plain_serializer_function_ser_schema(_plain),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [TypeAdapter(kind).json_schema() for kind in (self.simple, self.other)]}
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
 
 def fault(sentence: str) -> PydanticCustomError:

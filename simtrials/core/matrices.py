@@ -8,17 +8,17 @@ from simtrials.core.arrays import FloatArray
 
 
 def not_a_correlation(matrix: FloatArray, names: Sequence[str]) -> str | None:
-    """A sentence that says why `matrix` is no correlation matrix of `names`, or None when it is one."""
+    """What follows the word 'correlation' in a sentence that says why `matrix` is none of `names`; None when it is one."""
     size = len(names)
     if matrix.shape != (size, size):
-        found = " by ".join(str(n) for n in matrix.shape)
+        found = "rows of different length" if matrix.shape[1] == 0 else " by ".join(str(n) for n in matrix.shape)
         return f"must have one row and one column for each of {', '.join(names)} ({size} by {size}), got {found}"
     if not np.isfinite(matrix).all() or np.abs(matrix).max() > 1 + 1e-12:
         i, j = _largest(np.where(np.isfinite(matrix), np.abs(matrix), np.inf))
-        return f"correlation of {names[i]} and {names[j]} must be in [-1, 1], got {matrix[i, j]:g}"
+        return f"of {names[i]} and {names[j]} must be in [-1, 1], got {matrix[i, j]:g}"
     if not np.allclose(np.diag(matrix), 1.0, atol=1e-12):
         i = int(np.argmax(np.abs(np.diag(matrix) - 1.0)))
-        return f"correlation of {names[i]} with itself must be 1, got {matrix[i, i]:g}"
+        return f"of {names[i]} with itself must be 1, got {matrix[i, i]:g}"
     gap = np.abs(matrix - matrix.T)
     if gap.max() > 1e-9:
         i, j = sorted(_largest(gap))
@@ -28,7 +28,7 @@ def not_a_correlation(matrix: FloatArray, names: Sequence[str]) -> str | None:
         i, j = sorted(_largest(np.abs(near - matrix)))
         rows = ", ".join("[" + ", ".join(f"{value:.3f}" for value in row) + "]" for row in near)
         return (
-            f"no correlation matrix: these values cannot hold together; the pair most at fault is {names[i]} and {names[j]} "
+            f"is no correlation matrix: these values cannot hold together; the pair most at fault is {names[i]} and {names[j]} "
             f"({matrix[i, j]:g}, nearest valid {near[i, j]:.3f}). The nearest valid matrix is [{rows}]"
         )
     return None

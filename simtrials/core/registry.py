@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
-from pydantic_core import InitErrorDetails, core_schema
+from pydantic_core import core_schema
 
-from simtrials.core.check import Component, fault, sentence_of, shown
+from simtrials.core.check import Component, fault, faults, sentence_of, shown
 from simtrials.core.errors import did_you_mean
 
 SLOT = "x-slot"
@@ -57,15 +57,15 @@ class Registry(Generic[C]):
             raise fault(f"expected a table with a kind, got {shown(value)}")
         kind = value.get("kind", self.default)
         if kind is None:
-            raise _faults([("kind", f"is missing; known: {', '.join(self)}")])
-        if kind not in self._kinds:
-            raise _faults([("kind", f"no {self.noun} called {shown(kind)}{did_you_mean(str(kind), self)}")])
+            raise faults([("kind", f"is missing; known: {', '.join(self)}")])
+        if not isinstance(kind, str) or kind not in self._kinds:
+            raise faults([("kind", f"no {self.noun} called {shown(kind)}{did_you_mean(str(kind), self)}")])
         cls = self._kinds[kind]
         try:
             return cls.model_validate(dict(value))
         except ValidationError as error:
             fields = [name for name in cls.model_fields if name != "kind"]
-            raise _faults([(*found["loc"], sentence_of(found, fields)) for found in error.errors(include_url=False)]) from None
+            raise faults([(*found["loc"], sentence_of(found, fields)) for found in error.errors(include_url=False)]) from None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         dump = core_schema.plain_serializer_function_ser_schema(lambda value: value.model_dump(mode="json"))
@@ -73,9 +73,3 @@ class Registry(Generic[C]):
 
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {SLOT: self.slot}
-
-
-def _faults(found: list[tuple[Any, ...]]) -> ValidationError:
-    """A validation error with a place and a sentence for each fault."""
-    lines = [InitErrorDetails(type=fault(sentence), loc=tuple(place), input=None) for *place, sentence in found]
-    return ValidationError.from_exception_data("component", lines)

@@ -23,6 +23,8 @@ Backend = Literal["auto", "serial", "threads", "loky", "dask"]
 REQUIRED = ("estimate", "std_error", "statistic", "df")
 OPTIONAL = ("lower", "upper", "p_value", "decision", "truth")
 FLAG = "flag: "
+NOT_ENROLLED = "not enrolled: "
+"""Starts the column that counts candidates who fail a rule; no analysis can have such a name."""
 SERIAL_BELOW = 3.0
 """Seconds of work below which other workers do not pay."""
 
@@ -54,7 +56,7 @@ class Simulation:
         """Estimates and screening numbers of a block, (256,) each."""
         simulated = self.trials(block)
         columns: Columns = {"screened": simulated.screening.n_screened.astype(np.int32)}
-        columns |= {f"failed/{label}": counts.astype(np.int32) for label, counts in simulated.screening.failures.items()}
+        columns |= {f"{NOT_ENROLLED}{label}": counts.astype(np.int32) for label, counts in simulated.screening.failures.items()}
         for name, found in self.estimates(simulated.data, Streams(self.seed, Purpose.RUN, block)).items():
             columns |= _columns_of(name, found)
         return columns

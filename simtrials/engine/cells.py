@@ -1,15 +1,17 @@
 """The cells of a run: the scenario itself, the same without any effect, and the points of the null grid; each ready to be simulated."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from simtrials.core.data import Table
-from simtrials.core.errors import DeclarationError, Problem
+from simtrials.core.errors import DeclarationError, Problem, did_you_mean
 from simtrials.engine.blocks import Simulation
-from simtrials.engine.files import scenario_from, set_at
+from simtrials.engine.files import located, scenario_from, set_at
 from simtrials.engine.scenario import Scenario
 from simtrials.trial import prepare
+from simtrials.trial.checks import names_in
+from simtrials.trial.departures import Sites
 
 SCENARIO, NULL = "scenario", "null"
 
@@ -50,7 +52,7 @@ def _grid(scenario: Scenario, checksums: Mapping[str, str]) -> list[Cell]:
         label = ", ".join(f"{path} = {value}" for path, value in point.items())
         cells.append(Cell(f"null-{null.digest(checksums)[:6]}", f"no effect, {label}", null))
     if problems:
-        raise DeclarationError(problems, scenario.name)
+        raise located(problems, scenario.file, scenario.name)
     return cells
 
 
@@ -62,9 +64,27 @@ def ready(scenario: Scenario, tables: Mapping[str, Table], everything: bool = Fa
     DeclarationError
         When the parts cannot be prepared, or an analysis names something that is not measured.
     """
-    trial = prepare(scenario, tables, scenario.seed, scenario.expressions, everything)
+    unknown = list(_unknown_names(scenario, tables))
+    try:
+        trial = prepare(scenario, tables, scenario.seed, scenario.expressions, everything)
+    except DeclarationError as error:
+        raise located([*error.problems, *unknown], scenario.file, scenario.name) from None
     simulation = Simulation(trial, scenario.analyses, scenario.estimands, scenario.seed)
-    problems = simulation.trial_problems()
+    problems = unknown or simulation.trial_problems()
     if problems:
-        raise DeclarationError(problems, scenario.name)
+        raise located(problems, scenario.file, scenario.name)
     return simulation
+
+
+def _unknown_names(scenario: Scenario, tables: Mapping[str, Table]) -> Iterator[Problem]:
+    """What analyses and estimands name although nobody measures it."""
+    hidden = {assay.column for assay in scenario.assays.values()}
+    known = {name for name in scenario.population.known_levels(tables) if name not in hidden} if scenario.population else set()
+    known |= {*scenario.assays, "baseline"}
+    known |= {f"{name}.{reading}" for name in scenario.endpoints for reading in ("baseline", "screening")}
+    known |= {"site"} if any(isinstance(departure, Sites) for departure in scenario.departures.values()) else set()
+    texts = [(f"analyses.{name}", text) for name, analysis in scenario.analyses.items() for text in analysis.expressions]
+    texts += [(f"estimands.{name}.population", estimand.population) for name, estimand in scenario.estimands.items() if estimand.population]
+    for place, text in texts:
+        for name in sorted(names_in(text) - known):
+            yield Problem(place, f"nothing called {name!r} is measured before randomisation{did_you_mean(name, known)}")

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -36,11 +36,20 @@ def read(path: str | Path, changes: Mapping[str, Any] | None = None) -> Scenario
     for place, value in (changes or {}).items():
         set_at(raw, place, value)
     try:
-        return scenario_from(raw, source.parent)
+        return scenario_from(raw, source.parent).in_folder(source.parent, source)
     except DeclarationError as error:
+        raise located(error.problems, source) from None
+
+
+def located(problems: Sequence[Problem], source: Path | None, name: str = "the scenario") -> DeclarationError:
+    """All faults as one error that names the file and the lines; the name of the scenario where it was not read from a file."""
+    if source is None:
+        return DeclarationError(problems, name)
+    try:
         lines = source.read_text(encoding="utf-8").splitlines()
-        told = [Problem(_with_line(problem.place, lines), problem.sentence) for problem in error.problems]
-        raise DeclarationError(told, source.name) from None
+    except OSError:
+        lines = []
+    return DeclarationError([Problem(_with_line(problem.place, lines), problem.sentence) for problem in problems], source.name)
 
 
 def parse_toml(source: Path) -> dict[str, Any]:
@@ -187,7 +196,14 @@ def shipped_data() -> dict[str, Path]:
 def tables_of(scenario: Scenario) -> dict[str, Table]:
     """The data files of a scenario, by the name under which it calls them."""
     names = scenario.population.files() if scenario.population else ()
-    return {name: read_table(name, scenario.folder) for name in names}
+    try:
+        return {name: read_table(name, scenario.folder) for name in names}
+    except SimtrialsError as error:
+        place = "population.data"
+        below = scenario.population
+        while below is not None and hasattr(below, "base"):
+            place, below = place.replace("population", "population.base", 1), below.base
+        raise located([Problem(place, str(error))], scenario.file, scenario.name) from None
 
 
 def read_table(name: str, near: Path | None = None) -> Table:

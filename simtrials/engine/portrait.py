@@ -116,6 +116,7 @@ def _assay(name: str, scenario: Scenario, trial: PreparedTrial, trials: list[Sim
     everyone_usual = np.asarray(everybody[f"usual:{name}"])
     about: dict[str, Any] = {
         "unit": scenario.assays[name].unit,
+        "samples": getattr(scenario.assays[name], "samples", 1),
         "at_least": limits[0],
         "at_most": limits[1],
         "edges": edges.tolist(),
@@ -126,7 +127,7 @@ def _assay(name: str, scenario: Scenario, trial: PreparedTrial, trials: list[Sim
         "ln_usual_screened": [float(np.log(everyone_usual).mean()), float(np.log(everyone_usual).std())],
     }
     low = limits[0]
-    if low is not None:
+    if low is not None and low > 0:
         about["usual_at_least"] = _share_of_patients(own >= low, len(trials))
         about["repeat_at_least"] = _share_of_patients(again >= low, len(trials))
     return about
@@ -148,7 +149,8 @@ def _edges(measured: FloatArray, limits: tuple[float | None, float | None], step
     if step > 0:
         edges = (np.floor(edges / step) + 0.5) * step
         cuts = [cut - step / 2 if cut == limits[0] else cut + step / 2 for cut in cuts]
-    keep = [edge for edge in edges if all(abs(np.log(edge / cut)) > 0.5 / BINS_PER_UNIT for cut in cuts)]
+    cuts = [cut for cut in cuts if cut > 0]  # a limit at or below what can be measured ends no bin
+    keep = [edge for edge in edges if edge > 0 and all(abs(np.log(edge / cut)) > 0.5 / BINS_PER_UNIT for cut in cuts)]
     return np.unique(np.round([*keep, *cuts], 6))
 
 

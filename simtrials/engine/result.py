@@ -11,7 +11,7 @@ import numpy as np
 from simtrials.core.arrays import AnyArray
 from simtrials.core.errors import SimtrialsError, did_you_mean
 from simtrials.core.measures import Judged, Measure, Tally, Truth, share_mcse
-from simtrials.engine.blocks import Meaning, estimates_of
+from simtrials.engine.blocks import NOT_ENROLLED, Meaning, estimates_of
 from simtrials.engine.cells import SCENARIO
 from simtrials.engine.files import scenario_from
 from simtrials.engine.scenario import Scenario
@@ -77,9 +77,11 @@ class Run:
             return []
         counts = dict.fromkeys(self.scenario.patterns, 0)
         for columns in self.shards(cell):
-            benefit = {name: self.judged(name, columns).benefit for name in self.scenario.analyses}
+            judged = {name: self.judged(name, columns) for name in self.scenario.analyses}
             for name, pattern in self.scenario.patterns.items():
-                holds = [benefit[analysis] for analysis in pattern.shows] + [~benefit[analysis] for analysis in pattern.does_not_show]
+                holds = [judged[analysis].benefit for analysis in pattern.shows]
+                holds += [~judged[analysis].benefit for analysis in pattern.does_not_show]
+                holds += [~judged[analysis].rejected for analysis in pattern.not_significant]
                 counts[name] += int(np.logical_and.reduce(holds).sum())
         n = self.n_replicates
         return [Measure(f"pattern: {name}", count / n, share_mcse(count, n), n) for name, count in counts.items()]
@@ -96,8 +98,8 @@ class Run:
             counts[: more.size] += more
             squares += float(np.square(screened.astype(np.float64)).sum())
             for name, values in columns.items():
-                if name.startswith("failed/"):
-                    failures[name[7:]] = failures.get(name[7:], 0.0) + float(values.sum())
+                if name.startswith(NOT_ENROLLED):
+                    failures[name.removeprefix(NOT_ENROLLED)] = failures.get(name.removeprefix(NOT_ENROLLED), 0.0) + float(values.sum())
         return _screening_measures(counts, squares, failures, self.scenario.design.n_patients)
 
     def measures(self) -> "pd.DataFrame":

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from simtrials.core.check import Component, Count, Many, OpenProbability, Within, fault
+from simtrials.core.check import Component, Many, OpenProbability, Within, fault
 from simtrials.core.data import EffectScale
 from simtrials.core.errors import Problem, did_you_mean
 from simtrials.core.expressions import ExpressionError, parse
@@ -17,7 +18,7 @@ from simtrials.core.rng import STREAM_VERSION
 from simtrials.engine.provenance import plugin_sources
 from simtrials.inference.analyses import ANALYSES, Analysis
 from simtrials.inference.estimands import SCALE_OF, TREATMENT_POLICY, Estimand, Target
-from simtrials.trial.checks import Draft, trial_problems
+from simtrials.trial.checks import Draft, called_by_the_assay, names_in, trial_problems
 from simtrials.trial.departures import IntercurrentEvent
 from simtrials.trial.endpoints import Endpoint
 from simtrials.trial.trial import Trial
@@ -30,17 +31,23 @@ class Pattern(Component):
     """A result over several analyses: how often do some show a benefit in the same trial while others do not?"""
 
     shows: Many[str] = Field(default=(), description="analyses that show a benefit")
-    does_not_show: Many[str] = Field(default=(), description="analyses that do not")
+    does_not_show: Many[str] = Field(default=(), description="analyses that do not show a benefit; they may show harm")
+    not_significant: Many[str] = Field(default=(), description="analyses that are significant in neither direction")
     label: str = Field(default="", description="how tables call it")
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
-        both = set(self.shows) & set(self.does_not_show)
+        both = set(self.shows) & {*self.does_not_show, *self.not_significant}
         if both:
             raise fault(f"{sorted(both)[0]!r} cannot both show a benefit and not")
-        if not self.shows and not self.does_not_show:
-            raise fault("name at least one analysis in shows or does_not_show")
+        if not self.names:
+            raise fault("name at least one analysis in shows, does_not_show or not_significant")
         return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The analyses that it looks at."""
+        return (*self.shows, *self.does_not_show, *self.not_significant)
 
 
 class Scenario(Trial):
@@ -49,7 +56,7 @@ class Scenario(Trial):
     name: str = Field(description="short name; results are stored under it", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     question: str = Field(default="", description="the question that the scenario answers; the title of the report")
     seed: Annotated[int, Within(0, 2**63 - 1)] = Field(default=1, description="seed of all random streams")
-    n_replicates: Annotated[Count, Within(high=100_000_000)] = Field(default=10_000, description="simulated trials")
+    n_replicates: Annotated[int, Within(2, 100_000_000)] = Field(default=10_000, description="simulated trials")
     target_power: OpenProbability = Field(default=0.8, description="power that is aimed at, for tables and figures")
     estimands: dict[str, Estimand] = Field(default_factory=dict, description="questions that analyses answer, by name")
     analyses: dict[str, Annotated[Analysis, ANALYSES]] = Field(min_length=1, description="what is estimated and tested, by name")
@@ -61,6 +68,7 @@ class Scenario(Trial):
     sources: dict[str, str] = Field(default_factory=dict, description="where a value comes from, by the path of the field; shown in the report")
 
     _folder: Path | None = PrivateAttr(default=None)
+    _file: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -81,10 +89,15 @@ class Scenario(Trial):
         """The folder in which data files are looked for."""
         return self._folder
 
-    def in_folder(self, folder: Path | None) -> "Scenario":
-        """The same scenario with data files looked for in `folder`."""
+    @property
+    def file(self) -> Path | None:
+        """The file that it was read from."""
+        return self._file
+
+    def in_folder(self, folder: Path | None, file: Path | None = None) -> "Scenario":
+        """The same scenario with data files looked for in `folder`; `file` is where it was read from."""
         copy = self.model_copy()
-        copy._folder = folder
+        copy._folder, copy._file = folder, file
         return copy
 
     @property
@@ -141,6 +154,7 @@ def _of_endpoints(text: str, endpoints: Mapping[str, Endpoint]) -> bool:
 
 def scenario_problems(draft: Draft) -> Iterator[Problem]:
     """Everything that does not fit together in a scenario."""
+    yield from _names_can_be_used(draft)
     yield from trial_problems(draft)
     if draft.has("estimands", "departures"):
         yield from _estimands_name_events(draft)
@@ -154,18 +168,55 @@ def scenario_problems(draft: Draft) -> Iterator[Problem]:
             if name not in draft.parts["analyses"] and not draft.lost("analyses", name):
                 yield Problem("primary", f"no analysis called {name!r}{did_you_mean(name, draft.parts['analyses'])}")
         for pattern, declared in draft.parts.get("patterns", {}).items():
-            for name in (*declared.shows, *declared.does_not_show):
+            for name in declared.names:
                 if name not in draft.parts["analyses"] and not draft.lost("analyses", name):
                     yield Problem(f"patterns.{pattern}", f"no analysis called {name!r}{did_you_mean(name, draft.parts['analyses'])}")
+    yield from _sources_name_fields(draft)
     for path, values in draft.parts.get("null_grid", {}).items():
         if not values:
             yield Problem(f"null_grid.{path!r}", "needs at least one value")
+
+
+def _names_can_be_used(draft: Draft) -> Iterator[Problem]:
+    """Names stand in formulas, in columns of results and in files."""
+    for part in ("assays", "endpoints", "departures", "estimands", "analyses", "patterns"):
+        in_formulas = part in ("assays", "endpoints")
+        pattern = r"[A-Za-z_]\w*" if in_formulas else r"[^\s/\\\x00-\x1f]([^/\\\x00-\x1f]*[^\s/\\\x00-\x1f])?"
+        must = "must have letters, digits and '_' only, for it stands in formulas" if in_formulas else "must not be empty or have slashes"
+        for name in draft.parts.get(part, {}):
+            if not re.fullmatch(pattern, name, re.ASCII):
+                yield Problem(f"{part}.{name!r}", f"a name {must}")
+
+
+def _sources_name_fields(draft: Draft) -> Iterator[Problem]:
+    """A source belongs to a field, or to a table of fields, that there is."""
+    for path in draft.parts.get("sources", {}):
+        place: Any = draft.parts
+        for step, part in enumerate(path.split(".")):
+            known = _items_of(place)
+            if part not in known:
+                broken = step == 0 and part in Trial.model_fields
+                if not broken and not (step == 1 and draft.lost(path.split(".")[0], part)):
+                    yield Problem(f"sources.{path!r}", f"there is no field {part!r} there{did_you_mean(part, known)}")
+                break
+            place = known[part]
+
+
+def _items_of(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, Component):
+        return {name: getattr(value, name) for name in type(value).model_fields}
+    if isinstance(value, tuple):
+        return {str(i): item for i, item in enumerate(value)}
+    return value if isinstance(value, Mapping) else {}
 
 
 def _analysis_fits(draft: Draft, name: str, analysis: Analysis) -> Iterator[Problem]:
     place, endpoints = f"analyses.{name}", draft.parts["endpoints"]
     endpoint = endpoints.get(analysis.endpoint)
     yield from _expressions_can_be_read(place, analysis)
+    assays = {assay.column: key for key, assay in draft.parts.get("assays", {}).items() if assay.column != key}
+    for column in sorted(assays.keys() & {used for text in analysis.expressions for used in names_in(text)}):
+        yield Problem(place, called_by_the_assay(column, assays))
     if draft.has("design") and analysis.arm is not None and analysis.arm not in draft.parts["design"].arms[1:]:
         yield Problem(f"{place}.arm", f"no active arm called {analysis.arm!r}{did_you_mean(analysis.arm, draft.parts['design'].arms[1:])}")
     yield from _estimand_fits(draft, place, analysis)
@@ -199,11 +250,11 @@ def _outcome_fits(place: str, analysis: Analysis, endpoint: Endpoint) -> Iterato
             yield Problem(f"{place}.outcome", f"{analysis.endpoint!r} has no outcome {outcome!r}{did_you_mean(outcome, known)}")
         return
     binary = OUTCOMES[outcome].binary
-    if analysis.needs_binary is True and not binary:
+    if analysis.wants_binary is True and not binary:
         yes_no = [name for name in known if OUTCOMES[name].binary]
         advice = f"use {' or '.join(yes_no)}" if yes_no else "use t_test, ancova or mann_whitney"
         yield Problem(f"{place}.outcome", f"{analysis.kind} needs a yes-or-no outcome, {outcome!r} is a number; {advice}")
-    if analysis.needs_binary is False and binary:
+    if analysis.wants_binary is False and binary:
         yield Problem(f"{place}.outcome", f"{analysis.kind} needs a number, {outcome!r} is yes or no; use risk_difference, risk_ratio or logistic")
     if outcome == "sustained_response" and (analysis.week or endpoint.visits[-1]) == endpoint.visits[0]:
         yield Problem(f"{place}.week", "sustained response needs a visit before this one")
@@ -289,9 +340,9 @@ def _estimands_name_events(draft: Draft) -> Iterator[Problem]:
 
 
 def _expressions_can_be_read(place: str, analysis: Analysis) -> Iterator[Problem]:
-    for text in (*analysis.expressions, *analysis.covariate_names):
+    for text in dict.fromkeys((*analysis.expressions, *analysis.covariate_names)):
         try:
-            parse(text)
+            if not parse(text).names:
+                yield Problem(place, f"{text!r} names nothing that is measured; write for instance 'ln(crp)' or 'crp >= 3'")
         except ExpressionError as error:
             yield Problem(place, str(error))
-            return

@@ -144,7 +144,7 @@ def screening_sentence(portrait: Portrait) -> str:
 def measured_sentence(portrait: Portrait, assay: str) -> str:
     """`19 of 100 enrolled patients usually have CRP below 2 mg/L; a second sample would be below it in 31 of 100.`"""
     about = portrait["assays"][assay]
-    if about["at_least"] is None:
+    if "usual_at_least" not in about:
         return ""
     usual, repeat = (_hundred(1 - about[key][0]) for key in ("usual_at_least", "repeat_at_least"))
     limit = f"{spoken_assay(assay)} below {numbers.plain(about['at_least'])} {about['unit']}"

@@ -9,8 +9,8 @@ from simtrials.trial.assays import Assay
 from simtrials.trial.departures import BaselineInflation, Departure, RaterNoise, Sites, Unblinding
 from simtrials.trial.departures.base import WithHazard
 from simtrials.trial.designs import Design
-from simtrials.trial.eligibility import EligibilityRule, Limits
-from simtrials.trial.endpoints import AdverseEvent, Endpoint, SymptomScale
+from simtrials.trial.eligibility import EligibilityRule, Limits, OtherReasons
+from simtrials.trial.endpoints import AdverseEvent, Continuous, Endpoint, SymptomScale
 from simtrials.trial.populations import Population, Resampled
 from simtrials.trial.trial import EndpointCorrelation
 
@@ -43,6 +43,14 @@ def trial_problems(draft: Draft) -> Iterator[Problem]:
         yield from _correlated_endpoints_exist(draft, draft.parts["endpoints"], draft.parts["correlations"])
     if draft.has("departures", "endpoints", "design"):
         yield from _departures_fit(draft, draft.parts["departures"], draft.parts["endpoints"], draft.parts["design"])
+    if draft.has("eligibility"):
+        yield from _rules_have_names_of_their_own(draft.parts["eligibility"])
+    if draft.has("eligibility", "assays"):
+        yield from _limits_can_be_told(draft.parts["eligibility"], draft.parts["assays"])
+    if draft.has("endpoints", "assays"):
+        yield from _biomarker_values_are_plausible(draft.parts["endpoints"], draft.parts["assays"])
+    if draft.has("assays"):
+        yield from _measured_values_are_called_by_the_assay(draft)
     if draft.has("eligibility", "assays", "endpoints"):
         yield from _rules_are_plausible(draft.parts["eligibility"], draft.parts["assays"], draft.parts["endpoints"])
         yield from _screening_readings_exist(draft, draft.parts["eligibility"], draft.parts["endpoints"])
@@ -59,6 +67,7 @@ def _effects_name_arms(design: Design, endpoints: Mapping[str, Endpoint]) -> Ite
     for name, endpoint in endpoints.items():
         declared = [("effects", arm) for arm in endpoint.effects]
         declared += [("arm_risk", arm) for arm in endpoint.arm_risk] if isinstance(endpoint, AdverseEvent) else []
+        declared += [("arm_sd", arm) for arm in endpoint.arm_sd] if isinstance(endpoint, Continuous) else []
         for field, arm in declared:
             if arm not in active:
                 why = "is the control arm, which has no effect" if arm == design.arms[0] else f"no arm called {arm!r}{did_you_mean(arm, active)}"
@@ -159,6 +168,43 @@ def _departures_fit(draft: Draft, departures: Mapping[str, Departure], endpoints
         yield Problem(f"departures.{sites[1]}", f"a trial has one set of sites, declared as {sites[0]!r}")
 
 
+def _rules_have_names_of_their_own(rules: tuple[EligibilityRule, ...]) -> Iterator[Problem]:
+    labels = [rule.label for rule in rules]
+    for i, label in enumerate(labels):
+        first = labels.index(label)
+        if first < i:
+            remedy = "give it a name of its own" if isinstance(rules[i], OtherReasons) else "drop one of them"
+            yield Problem(f"eligibility[{i}]", f"is called {label!r} as eligibility[{first}] is; {remedy}")
+
+
+def _limits_can_be_told(rules: tuple[EligibilityRule, ...], assays: Mapping[str, Assay]) -> Iterator[Problem]:
+    """A sample below the limit of detection is only known to be below it."""
+    for i, rule in enumerate(rules):
+        assay = assays.get(rule.variable) if isinstance(rule, Limits) else None
+        limit = getattr(assay, "limit_of_detection", 0.0)
+        for field in ("at_least", "at_most"):
+            value = getattr(rule, field, None)
+            if assay is not None and value is not None and 0 < value < limit:
+                sentence = f"the assay cannot tell values below its limit of detection, {limit:g} {assay.unit}, got {value:g}; raise it to {limit:g}"
+                yield Problem(f"eligibility[{i}].{field}", sentence)
+
+
+def _biomarker_values_are_plausible(endpoints: Mapping[str, Endpoint], assays: Mapping[str, Assay]) -> Iterator[Problem]:
+    for name, endpoint in endpoints.items():
+        for arm, effect in endpoint.effects.items():
+            assay = assays.get(effect.biomarker or next(iter(assays), ""))
+            for field in ("cut", "zero_at", "half_at", "full_at"):
+                value = getattr(effect, field, None)
+                if assay is not None and value is not None and value > assay.largest:
+                    yield Problem(f"endpoints.{name}.effects.{arm}.{field}", _beyond(value, 0.0, assay.largest, assay.unit))
+
+
+def _beyond(value: float, low: float, high: float, unit: str) -> str:
+    """What must hold, what was found, and the slip of unit that may be behind it."""
+    slip = f"; if you meant {value / 1000:g} {unit}, write {value / 1000}" if unit == "mg/L" and low < value / 1000 <= high else ""
+    return f"must be in [{low:g}, {high:g}] {unit}, got {value:g}{slip}"
+
+
 def _rules_are_plausible(rules: tuple[EligibilityRule, ...], assays: Mapping[str, Assay], endpoints: Mapping[str, Endpoint]) -> Iterator[Problem]:
     for i, rule in enumerate(rules):
         if not isinstance(rule, Limits):
@@ -175,8 +221,7 @@ def _rules_are_plausible(rules: tuple[EligibilityRule, ...], assays: Mapping[str
             value = getattr(rule, field)
             if high is not None and value is not None and not low <= value <= high:
                 implausible = True
-                slip = f"; if you meant {value / 1000:g} {unit}, write {value / 1000}" if unit == "mg/L" and low < value / 1000 <= high else ""
-                yield Problem(f"eligibility[{i}].{field}", f"must be in [{low:g}, {high:g}] {unit}, got {value:g}{slip}")
+                yield Problem(f"eligibility[{i}].{field}", _beyond(value, low, high, unit))
         if not implausible and rule.at_least is not None and rule.at_most is not None and rule.at_least > rule.at_most:
             yield Problem(f"eligibility[{i}]", f"at_least must not exceed at_most, got {rule.at_least:g} and {rule.at_most:g}")
 
@@ -196,9 +241,37 @@ def _screening_readings_exist(draft: Draft, rules: tuple[EligibilityRule, ...], 
             )
 
 
+def _measured_values_are_called_by_the_assay(draft: Draft) -> Iterator[Problem]:
+    """The column that an assay starts from belongs to the patient; rules and strata see what was measured."""
+    columns = {assay.column: name for name, assay in draft.parts["assays"].items() if assay.column != name}
+    for i, rule in enumerate(draft.parts.get("eligibility", ())):
+        if isinstance(rule, Limits) and rule.variable in columns:
+            yield Problem(f"eligibility[{i}].variable", called_by_the_assay(rule.variable, columns))
+    design = draft.parts.get("design")
+    for i, text in enumerate(design.allocation.strata_expressions if design is not None else ()):
+        for name in sorted(names_in(text) & columns.keys()):
+            yield Problem(f"design.allocation.strata[{i}]", called_by_the_assay(name, columns))
+
+
+def called_by_the_assay(column: str, assays: Mapping[str, str]) -> str:
+    """Why a column cannot be named, and the assay that can."""
+    return (
+        f"{column!r} is what the assay {assays[column]!r} is made from, which nobody sees in a trial; write {assays[column]!r} for what is measured"
+    )
+
+
+def names_in(text: str) -> frozenset[str]:
+    """Names in a formula; none where it cannot be read."""
+    try:
+        return parse(text).names
+    except ExpressionError:
+        return frozenset()
+
+
 def _strata_can_be_read(design: Design) -> Iterator[Problem]:
     for i, text in enumerate(design.allocation.strata_expressions):
         try:
-            parse(text)
+            if not parse(text).names:
+                yield Problem(f"design.allocation.strata[{i}]", f"{text!r} names nothing that is measured; write for instance 'crp >= 3'")
         except ExpressionError as error:
             yield Problem(f"design.allocation.strata[{i}]", str(error))

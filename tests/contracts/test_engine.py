@@ -210,7 +210,7 @@ def test_the_null_grid_changes_what_it_says(tmp_path):
 
 def test_the_digest_covers_what_changes_a_number_and_nothing_else():
     base = examples.scenario()
-    assert base.digest({}) == examples.scenario(name="other", question="?", n_replicates=9, sources={"a": "b"}, target_power=0.9).digest({})
+    assert base.digest({}) == examples.scenario(name="other", question="?", n_replicates=9, sources={"seed": "a die"}, target_power=0.9).digest({})
     changed = [examples.scenario(seed=8), examples.scenario(eligibility=[{"variable": "crp", "at_least": 2.5}])]
     changed.append(examples.scenario(analyses={"severity": {"kind": "t_test", "endpoint": "symptoms"}}))
     assert len({scenario.digest({}) for scenario in [base, *changed]}) == 4

@@ -97,7 +97,7 @@ WAYS = {
     "one patient": ({"design.n_patients": 1}, "design.n_patients: must be in [2, 1e+06], got 1"),
     "one arm": ({"design.arms": ["active"]}, "arms must name at least two different arms, control first, got ['active']"),
     "copula that cannot be": ({"population": COPULA}, "the pair most at fault is"),
-    "visit correlation that cannot be": ({"endpoints.shaps.correlation.values": BAD_MATRIX}, "endpoints.shaps: correlation no correlation matrix"),
+    "visit correlation that cannot be": ({"endpoints.shaps.correlation.values": BAD_MATRIX}, "endpoints.shaps: correlation is no correlation matrix"),
     "visit correlation of the wrong size": (
         {"endpoints.shaps.correlation.values": [[1.0]]},
         "one row and one column for each of baseline, week 4, week 8 (3 by 3), got 1 by 1",
@@ -165,8 +165,14 @@ WAYS = {
     ),
     "t test of response": ({"analyses.severity.outcome": "response"}, "ancova needs a number, 'response' is yes or no; use risk_difference"),
     "risk of a change": ({"analyses.response.outcome": "change"}, "risk_difference needs a yes-or-no outcome, 'change' is a number; use response or"),
-    "covariate that is not measured": ({"analyses.severity.covariates": ["basline"]}, "analyses.severity: no column called 'basline'"),
-    "usual value as a covariate": ({"analyses.severity.covariates": ["usual"]}, "analyses.severity: no column called 'usual'"),
+    "covariate that is not measured": (
+        {"analyses.severity.covariates": ["basline"]},
+        "analyses.severity: nothing called 'basline' is measured before randomisation; did you mean 'baseline'?",
+    ),
+    "usual value as a covariate": (
+        {"analyses.severity.covariates": ["usual"]},
+        "analyses.severity: nothing called 'usual' is measured before randomisation",
+    ),
     "endpoint that is not there": (
         {"analyses.severity.endpoint": "mdrs"},
         "analyses.severity.endpoint: no endpoint called 'mdrs'; did you mean 'madrs'?",

@@ -43,10 +43,10 @@ def test_every_kind_reads_back_as_it_was(slot):
 
 
 def test_awkward_texts_and_an_emptied_list_survive():
-    analyses = {"plain": {"kind": "ancova", "endpoint": "symptoms", "covariates": [], "label": 'a "quoted" label\twith a tab, \\ and ü'}}
-    scenario = examples.scenario(analyses=analyses, sources={"a.path with spaces": "line one\nline two\x7f"})
+    analyses = {"with spaces": {"kind": "ancova", "endpoint": "symptoms", "covariates": [], "label": 'a "quoted" label\twith a tab, \\ and ü'}}
+    scenario = examples.scenario(analyses=analyses, sources={"analyses.with spaces": "line one\nline two\x7f"})
     assert same(scenario)
-    assert scenario.analyses["plain"].covariates == ()
+    assert scenario.analyses["with spaces"].covariates == ()
 
 
 def test_a_value_that_is_not_written_is_noticed():

@@ -136,7 +136,7 @@ def _simulated(scenario: Scenario, n_replicates: int) -> Found:
     columns = {name: np.concatenate([block[name] for block in blocks])[:n_replicates] for name in blocks[0]}
     meanings = simulation.meanings()
     judged = {name: judge(analysis, estimates_of(name, columns, meanings[name])) for name, analysis in scenario.analyses.items()}
-    return Found(judged, {name: values for name, values in columns.items() if name == "screened" or name.startswith("failed/")})
+    return Found(judged, {name: values for name, values in columns.items() if name == "screened" or name.startswith("not enrolled: ")})
 
 
 def flagship_run(folder: Path) -> Run:

@@ -41,17 +41,17 @@ def test_the_number_screened_is_negative_binomial():
 
 def test_a_candidate_fails_by_the_first_rule_that_is_not_met():
     found = simulate(FUNNEL, N_REPLICATES).screening
-    assert [name.removeprefix("failed/") for name in found if name != "screened"] == list(FIRST_FAILED)
+    assert [name.removeprefix("not enrolled: ") for name in found if name != "screened"] == list(FIRST_FAILED)
     for rule, share in FIRST_FAILED.items():
-        assert agrees_with_negative_binomial(found[f"failed/{rule}"].astype(float), share / PASS)
+        assert agrees_with_negative_binomial(found[f"not enrolled: {rule}"].astype(float), share / PASS)
     any_order = {"other reasons": 0.4, "marker above 2.71828": ABOVE}  # each rule asked alone
     for rule, share in any_order.items():
-        assert not agrees_with_negative_binomial(found[f"failed/{rule}"].astype(float), share / PASS)
+        assert not agrees_with_negative_binomial(found[f"not enrolled: {rule}"].astype(float), share / PASS)
 
 
 def test_everybody_screened_is_enrolled_or_fails_one_rule():
     found = simulate(FUNNEL, N_REPLICATES).screening
-    assert np.array_equal(sum(found[f"failed/{rule}"] for rule in FIRST_FAILED) + N_PATIENTS, found["screened"])
+    assert np.array_equal(sum(found[f"not enrolled: {rule}"] for rule in FIRST_FAILED) + N_PATIENTS, found["screened"])
 
 
 # ---- a threshold on the screening score, on a scale so wide that rounding does not matter

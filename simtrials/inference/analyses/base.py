@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from simtrials.core.arrays import ArmArray, BoolArray, FloatArray
-from simtrials.core.check import Component, OpenProbability, PositiveWeeks, fault
+from simtrials.core.check import Component, OpenProbability, PositiveWeeks, Within, fault
 from simtrials.core.data import EffectScale, Estimates, Measurements, TrialData
 from simtrials.core.expressions import Category, Column, parse
 from simtrials.core.outcomes import OUTCOMES, Outcome
@@ -16,6 +16,7 @@ from simtrials.core.registry import Registry
 from simtrials.stats.carried_forward import baseline_observation_carried_forward, last_observation_carried_forward, non_responder_imputation
 from simtrials.stats.counts import EventCounts, event_counts
 
+OneSidedLevel = Annotated[float, Within(0, 0.5, open_low=True, open_high=True)]
 AnalysisSet = Literal["all_randomised", "post_baseline", "completers"]
 Missing = Literal["excluded", "non_response", "locf", "bocf"]
 SETS = {
@@ -47,13 +48,18 @@ class Analysis(Component):
     )
     analysis_set: AnalysisSet = Field(default="all_randomised", description="who is analysed")
     alpha: OpenProbability = Field(default=0.05, description="two-sided level of test and interval; ignored when one_sided_alpha is given")
-    one_sided_alpha: OpenProbability | None = Field(default=None, description="one-sided level of a test in the direction of benefit")
+    one_sided_alpha: OneSidedLevel | None = Field(default=None, description="one-sided level of a test in the direction of benefit, below 0.5")
     label: str | None = Field(default=None, description="how tables and figures call it")
 
     @property
     def scale_of_effect(self) -> EffectScale:
         """What the estimate is."""
         raise TypeError(f"an analysis of kind {self.kind!r} must define scale_of_effect")
+
+    @property
+    def wants_binary(self) -> bool | None:
+        """Whether the outcome must be yes or no; None: either will do."""
+        return self.needs_binary
 
     @property
     def marginal(self) -> bool:
@@ -116,6 +122,12 @@ class Analysis(Component):
     def own_truth(self, data: TrialData, reference: FloatArray) -> FloatArray:
         """(R,) the value of the estimand in the patients of each trial, from a reference (k,)."""
         raise TypeError(f"an analysis of kind {self.kind!r} has the same truth in all trials")
+
+    @model_validator(mode="after")
+    def _one_level(self) -> Self:
+        if self.one_sided_alpha is not None and self.alpha != type(self).model_fields["alpha"].default:
+            raise fault(f"give alpha or one_sided_alpha, not both, got {self.alpha:g} and {self.one_sided_alpha:g}")
+        return self
 
     @model_validator(mode="after")
     def _missing_has_a_say(self) -> Self:

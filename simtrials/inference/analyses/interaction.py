@@ -7,6 +7,7 @@ from pydantic import Field
 
 from simtrials.core.check import Many
 from simtrials.core.data import EffectScale, Estimates, TrialData
+from simtrials.core.expressions import ExpressionError
 from simtrials.inference.analyses.base import ANALYSES, Analysis
 from simtrials.inference.analyses.t_test import wald
 from simtrials.stats.aliased import dropping_aliased
@@ -28,6 +29,10 @@ class Interaction(Analysis):
         return "slope"
 
     @property
+    def wants_binary(self) -> bool | None:
+        return True if self.model == "logistic" else None
+
+    @property
     def marginal(self) -> bool:
         return False
 
@@ -45,7 +50,9 @@ class Interaction(Analysis):
 
     def estimate(self, data: TrialData) -> Estimates:
         view = self.view(data)
-        (modifier,) = view.covariates((self.modifier,))
+        modifier, *others = view.covariates((self.modifier,))
+        if others:
+            raise ExpressionError(f"modifier {self.modifier!r} has {len(others) + 2} levels; make it a condition, as in \"{self.modifier} == '...'\"")
         columns = [modifier, modifier * (view.arm == view.active), *view.covariates(self.covariates)]
         if self.model == "linear":
             return wald(dropping_aliased(least_squares, view.value, view.arm, view.active, columns, tested=2), view.sign, "slope")

@@ -57,12 +57,23 @@ class Biomarker:
 
     def _how_to_read(self) -> str:
         return (
-            f"Gray: measured {self.name} of all screened; green: of the enrolled; line: usual {self.name} of the enrolled. "
+            f"Gray: measured {self.name} of all screened{self._samples()}; green: of the enrolled; line: usual {self.name} of the enrolled. "
             "Numbers: of 1,000 screened."
         )
 
+    def _samples(self) -> str:
+        """What is drawn where there are several samples of which a rule may look at each."""
+        n = self.about.get("samples", 1)
+        return f", mean of {n} samples" if n > 1 else ""
+
     def _rules(self) -> tuple[float, ...]:
-        return tuple(self.about[key] for key in ("at_least", "at_most") if self.about[key] is not None)
+        low, high = self._limits()
+        return tuple(limit for limit in (low, high) if limit is not None)
+
+    def _limits(self) -> tuple[float | None, float | None]:
+        """Limits of the rules that lie within what can be measured."""
+        low, high = self.about["at_least"], self.about["at_most"]
+        return (low if low is not None and low > self.edges[0] else None), (high if high is not None and high < self.edges[-1] else None)
 
     def _drawn_rules(self) -> list[float]:
         """The ends of bins nearest to the rules: half a step of the assay away from them."""
@@ -93,7 +104,7 @@ class Biomarker:
         """Where on the axis, and how many of 1,000 screened: those below, the enrolled, those above."""
         edges, screened, unit = self.edges, np.asarray(self.about["screened"]), self.about["unit"]
         limits = [float(edges[0]), *self._drawn_rules(), float(edges[-1])]
-        low, high = self.about["at_least"], self.about["at_most"]
+        low, high = self._limits()
         below = float(screened[edges[1:] <= limits[1]].sum()) if low is not None else 0.0
         above = float(screened[edges[:-1] >= limits[-2]].sum()) if high is not None else 0.0
         enrolled = round(1000 * self.pass_rate)

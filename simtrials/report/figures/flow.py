@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from simtrials.core.arrays import AnyArray
+from simtrials.engine.blocks import NOT_ENROLLED
 from simtrials.engine.result import Run
 from simtrials.report import look, numbers
 from simtrials.report.departures import seen_at_the_end
@@ -135,11 +136,13 @@ def funnel(run: Run) -> tuple[Number, dict[str, Number]]:
     counts: dict[str, AnyArray] = {}
     for columns in run.shards():
         for name, values in columns.items():
-            if name == "screened" or name.startswith("failed/"):
+            if name == "screened" or name.startswith(NOT_ENROLLED):
                 counts[name] = _added(counts.get(name), np.bincount(values))
     words = rules_in_words(run.scenario)
     failures = {
-        words.get(name.removeprefix("failed/"), name.removeprefix("failed/")): _number(found) for name, found in counts.items() if name != "screened"
+        words.get(name.removeprefix(NOT_ENROLLED), name.removeprefix(NOT_ENROLLED)): _number(found)
+        for name, found in counts.items()
+        if name != "screened"
     }
     return _number(counts["screened"]), failures
 

@@ -39,7 +39,7 @@ class Laboratory(ABC):
 
     @abstractmethod
     def repeat(self, people: People, streams: Streams) -> FloatArray:
-        """(R, C) what one more sample would read, taken so much later that only the usual value is shared."""
+        """(R, C) what a rule would see of one more sample, taken so much later that only the usual value is shared."""
 
 
 class Assay(Component):

@@ -68,21 +68,33 @@ class Serial(Assay):
         return self.slow_share * np.exp(-apart / self.slow_weeks) + (1 - self.slow_share) * np.exp(-apart / self.fast_weeks)
 
     def prepare(self, name: str, candidates: Candidates, streams: Streams) -> Laboratory:
-        levels, field = candidates.levels, "usual" if self.usual else "observed"
-        if self.column not in levels or levels[self.column] is not None:
-            what = (
-                f"no column called {self.column!r}{did_you_mean(self.column, levels)}"
-                if self.column not in levels
-                else f"{self.column!r} is a category"
-            )
+        field = "usual" if self.usual else "observed"
+        what = self._unusable(candidates, streams)
+        if what:
             raise DeclarationError([Problem(f"assays.{name}.{field}", what)])
         mean, sd = candidates.moments(self.column, _log, streams)
-        if not np.isfinite(mean):
-            raise DeclarationError([Problem(f"assays.{name}.{field}", f"{self.column!r} has values of 0 or less, which have no logarithm")])
         shrink = _log if self.usual else self._shrunken(name, mean, sd)
         times = self.weeks_apart * np.arange(self.samples)
         factor = cholesky(self.sample_correlation(np.subtract.outer(times, times)))
         return SerialLaboratory(self, name, candidates, shrink, factor)
+
+    def _unusable(self, candidates: Candidates, streams: Streams) -> str | None:
+        """Why the column cannot be a biomarker; None when it can."""
+        levels = candidates.levels
+        if self.column not in levels:
+            return f"no column called {self.column!r}{did_you_mean(self.column, levels)}"
+        texts = levels[self.column]
+        if texts is not None:
+            remedy = "write every value as a number; those below the limit of detection as limit / sqrt(2)"
+            return f"{self.column!r} holds texts such as {texts[0]!r}, not numbers; {remedy}"
+        low, high = candidates.limits(self.column, streams)
+        if not low > 0:
+            return f"{self.column!r} has values of 0 or less, which have no logarithm; the lowest is {low:g} {self.unit}"
+        if not high <= self.largest:
+            return (
+                f"{self.column!r} goes up to {high:g} {self.unit}, and `largest` is {self.largest:g}; check the unit, leave such rows out or raise it"
+            )
+        return None
 
     def _shrunken(self, name: str, mean: float, sd: float) -> Callable[[FloatArray], FloatArray]:
         """Turns a measured value into the logarithm of a usual one, so that a new measurement has the mean and SD of the data again."""
@@ -162,7 +174,8 @@ class SerialLaboratory(Laboratory):
         ln_usual = self.ln_usual(people)
         deviation = normals(streams[f"{self.name}.repeat"], ln_usual.shape)
         spike = uniforms(streams[f"{self.name}.repeat.spike"], ln_usual.shape) if self.declared.spike_probability > 0 else None
-        return self._report(patient_major(ln_usual), deviation, spike, self.declared.within_person_sd, rounded=True)
+        rounded = self.declared.cut_applies_to == "reported"
+        return self._report(patient_major(ln_usual), deviation, spike, self.declared.within_person_sd, rounded)
 
 
 def steps_per_unit(step: float) -> float:

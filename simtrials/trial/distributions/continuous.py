@@ -21,6 +21,24 @@ def exactly_one(model: Distribution, *choices: tuple[str, ...]) -> None:
         raise fault("give exactly one of: " + "; ".join(" and ".join(names) for names in choices))
 
 
+MISFIT = 0.05
+"""Share of the distance between the quartiles by which a distribution may miss one of them."""
+
+
+def near_quartiles(name: str, median: float, quartiles: tuple[float, float], log: bool) -> None:
+    """Raise unless a symmetric distribution (of the logarithm when `log`) with this median has these quartiles, or nearly so."""
+    if not quartiles[0] < median < quartiles[1]:
+        raise fault(f"median must lie between the quartiles {quartiles[0]:g} and {quartiles[1]:g}, got {median:g}")
+    middle, low, high = (float(np.log(value)) if log else value for value in (median, *quartiles))
+    half = (high - low) / 2
+    if max(abs(middle - half - low), abs(middle + half - high)) > 2 * MISFIT * half:
+        implied = [float(np.exp(value)) if log else value for value in (middle - half, middle + half)]
+        stated = f"{quartiles[0]:g} and {quartiles[1]:g}"
+        raise fault(
+            f"a {name} with this median has quartiles {implied[0]:.3g} and {implied[1]:.3g}, not {stated}; use kind = 'quantiles', which has them"
+        )
+
+
 def rising(values: tuple[float, ...] | None, name: str) -> None:
     if values is not None and any(b <= a for a, b in itertools.pairwise(values)):
         raise fault(f"{name} must rise, got {list(values)}")
@@ -40,6 +58,8 @@ class Normal(Distribution):
     def _complete(self) -> Self:
         exactly_one(self, ("mean", "sd"), ("median", "iqr"))
         rising(self.iqr, "iqr")
+        if self.median is not None and self.iqr is not None:
+            near_quartiles("normal", self.median, self.iqr, log=False)
         return self
 
     def from_normal(self, z: FloatArray) -> FloatArray:
@@ -64,6 +84,8 @@ class Lognormal(Distribution):
     def _complete(self) -> Self:
         exactly_one(self, ("mean_log", "sd_log"), ("median", "iqr"), ("mean", "sd"))
         rising(self.iqr, "iqr")
+        if self.median is not None and self.iqr is not None:
+            near_quartiles("log-normal", self.median, self.iqr, log=True)
         return self
 
     def logarithm(self) -> tuple[float, float]:
@@ -182,6 +204,12 @@ class Quantiles(Distribution):
             raise fault(f"values must not fall, got {list(self.values)}")
         if self.log and self.values[0] <= 0:
             raise fault("values must be greater than 0 on the log scale")
+        low = -np.inf if self.minimum is None else self.minimum
+        high = np.inf if self.maximum is None else self.maximum
+        if low >= high:
+            raise fault(f"minimum must be below maximum, got {low:g} and {high:g}")
+        if not any(low <= value <= high for value in self.values):
+            raise fault(f"some values must lie between minimum and maximum, {low:g} and {high:g}, got {list(self.values)}")
         return self
 
     def from_normal(self, z: FloatArray) -> FloatArray:

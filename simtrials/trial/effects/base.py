@@ -1,16 +1,18 @@
 """What every effect offers: a shape over the biomarker, a size, and an onset over weeks. A benefit is positive."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from simtrials.core.arrays import FloatArray
-from simtrials.core.check import Component, Finite, NonNegative, OpenProbability, Positive, PositiveWeeks, fault
+from simtrials.core.check import Component, Finite, NonNegative, OpenProbability, Positive, PositiveWeeks, Within, fault
 from simtrials.core.registry import Registry
 from simtrials.core.rng import Streams
 from simtrials.trial.people import Luck
 
+Smd = Annotated[float, Within(-5, 5)]
+"""An effect of five standard deviations is a slip."""
 SIZES = ("points", "mean_points", "smd", "mean_smd", "log_odds_ratio", "odds_ratio", "risk")
 
 
@@ -22,8 +24,8 @@ class Effect(Component):
         default=None, description="benefit in points where the shape is 1 (at the asymptote of its onset unless at_week is given)"
     )
     mean_points: Finite | None = Field(default=None, description="mean benefit in points over the enrolled, at at_week")
-    smd: Finite | None = Field(default=None, description="benefit in SDs where the shape is 1 (at the asymptote unless at_week is given)")
-    mean_smd: Finite | None = Field(default=None, description="mean benefit in SDs over the enrolled, at at_week")
+    smd: Smd | None = Field(default=None, description="benefit in SDs where the shape is 1 (at the asymptote unless at_week is given)")
+    mean_smd: Smd | None = Field(default=None, description="mean benefit in SDs over the enrolled, at at_week")
     smd_sd: Literal["change", "score", "baseline"] | None = Field(default=None, description="which SD of the control arm an smd is in, latent scale")
     log_odds_ratio: Finite | None = Field(default=None, description="benefit on the log-odds where the shape is 1 (for yes-or-no endpoints)")
     odds_ratio: Positive | None = Field(default=None, description="odds ratio where the shape is 1; above 1 is a benefit (for yes-or-no endpoints)")

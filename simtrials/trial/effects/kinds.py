@@ -18,6 +18,12 @@ class Constant(Effect):
 
     kind: Literal["constant"] = "constant"
 
+    @model_validator(mode="after")
+    def _depends_on_nothing(self) -> Self:
+        if self.biomarker is not None or self.acts_on != "usual":
+            raise fault("a constant effect depends on no biomarker; leave out biomarker and acts_on, or choose another kind")
+        return self
+
     @property
     def needs_biomarker(self) -> bool:
         return False

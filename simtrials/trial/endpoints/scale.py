@@ -14,7 +14,7 @@ from scipy.optimize import root
 from scipy.special import ndtr
 
 from simtrials.core.arrays import ArmArray, BoolArray, FloatArray, patient_major
-from simtrials.core.check import Component, Finite, Many, NonNegative, OpenProbability, Positive, PositiveWeeks, fault
+from simtrials.core.check import Component, Finite, Many, NonNegative, OneOrOther, OpenProbability, Positive, PositiveWeeks, fault
 from simtrials.core.data import Improves, Measurements, Scale
 from simtrials.core.errors import DeclarationError, Problem, did_you_mean
 from simtrials.core.kernels import kernel
@@ -40,6 +40,11 @@ class OwnScale(Component):
 
     @model_validator(mode="after")
     def _in_range(self) -> Self:
+        whole = (self.minimum, self.maximum, self.minimum if self.remission_cut is None else self.remission_cut)
+        if any(value != round(value) for value in whole):
+            raise fault(
+                f"a symptom scale has whole numbers; minimum, maximum and remission_cut must be whole, got {', '.join(f'{v:g}' for v in whole)}"
+            )
         if self.minimum >= self.maximum:
             raise fault(f"minimum must be below maximum, got {self.minimum:g} and {self.maximum:g}")
         if self.remission_cut is not None and not self.minimum <= self.remission_cut <= self.maximum:
@@ -63,7 +68,9 @@ class ControlCourse(Component):
     change: Finite = Field(description="mean change from baseline at at_week, points; a fall is negative")
     at_week: PositiveWeeks = Field(description="week at which the change is stated")
     time_constant: NonNegative = Field(description="weeks after which 63% of the final change is reached; 0 is at once")
-    score_sd: Positive | Many[Positive] = Field(description="SD of the score at the visits, one value or one per visit, points")
+    score_sd: Annotated[float | tuple[float, ...], OneOrOther(Positive, Many[Positive])] = Field(
+        description="SD of the score at the visits, one value or one per visit, points"
+    )
 
     def share(self, week: float) -> float:
         """Share of the stated change that is reached at `week`."""
@@ -91,7 +98,7 @@ class SymptomScale(Endpoint):
 
     sizes: ClassVar[tuple[str, ...]] = ("points", "mean_points", "smd", "mean_smd")
     kind: Literal["scale"] = "scale"
-    scale: str | OwnScale = Field(description="name of a known scale, or a table that describes one")
+    scale: Annotated[str | OwnScale, OneOrOther(str, OwnScale)] = Field(description="name of a known scale, or a table that describes one")
     weeks: Many[PositiveWeeks] = Field(description="weeks of the visits after baseline")
     baseline: Baseline = Field(description="score at randomisation")
     control_course: ControlCourse = Field(description="course in the control arm")

@@ -38,6 +38,11 @@ class Candidates(ABC):
             raise TypeError(f"{name} is a category")
         return float(np.mean(values)), float(np.std(values))
 
+    def limits(self, name: str, streams: Streams) -> tuple[float, float]:
+        """Lowest and highest value of a numeric column of data. Of one that is drawn: the lowest of 262,144 draws, and nothing of the highest."""
+        values = self.column(self.draw(streams, 256, 1024), name)
+        return (float(values.min()) if isinstance(values, np.ndarray) else np.nan), -np.inf
+
 
 class Population(Component):
     """Declares who could be enrolled."""
@@ -51,6 +56,10 @@ class Population(Component):
     def prepare(self, tables: Mapping[str, Table], used: frozenset[str]) -> Candidates:
         """Ready to draw; `used` are the columns that the scenario needs, so that rows which lack one can be left out and counted."""
         raise TypeError(f"a population of kind {self.kind!r} must define prepare")
+
+    def known_levels(self, tables: Mapping[str, Table]) -> Mapping[str, tuple[str, ...] | None]:
+        """Every column, with the levels of categories, as far as it can be told before the population is ready."""
+        return {}
 
 
 POPULATIONS = Registry("populations", "population", Population)

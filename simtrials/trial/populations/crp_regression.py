@@ -35,6 +35,9 @@ class CrpRegression(Population):
     def files(self) -> tuple[str, ...]:
         return self.base.files()
 
+    def known_levels(self, tables: Mapping[str, Table]) -> Mapping[str, tuple[str, ...] | None]:
+        return {**self.base.known_levels(tables), self.column: None}
+
     def prepare(self, tables: Mapping[str, Table], used: frozenset[str]) -> Candidates:
         needed = {self.bmi, self.age, self.sex}
         people = self.base.prepare(tables, (used - {self.column}) | needed)
@@ -44,6 +47,8 @@ class CrpRegression(Population):
                 raise DeclarationError(
                     [Problem(f"population.{field}", f"the base population has no column {name!r}{did_you_mean(name, people.levels)}")]
                 )
+            if field != "sex" and people.levels[name] is not None:
+                raise DeclarationError([Problem(f"population.{field}", f"{name!r} is a category; it must be a number")])
         if "female" not in (people.levels[self.sex] or ()):
             raise DeclarationError([Problem("population.sex", f"{self.sex!r} must be a category with a level 'female'")])
         return Regressed(self, people)
@@ -63,6 +68,9 @@ class Regressed(Candidates):
     @property
     def notes(self) -> tuple[str, ...]:  # type: ignore[override]
         return self.people.notes
+
+    def limits(self, name: str, streams: Streams) -> tuple[float, float]:
+        return Candidates.limits(self, name, streams) if name == self.declared.column else self.people.limits(name, streams)
 
     def draw(self, streams: Streams, n_replicates: int, n_candidates: int) -> Luck:
         luck = self.people.draw(streams, n_replicates, n_candidates)

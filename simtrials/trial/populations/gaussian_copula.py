@@ -38,6 +38,9 @@ class GaussianCopula(Population):
                 raise fault(f"correlation {why}")
         return self
 
+    def known_levels(self, tables: Mapping[str, Table]) -> Mapping[str, tuple[str, ...] | None]:
+        return {name: marginal.levels for name, marginal in self.covariates.items()}
+
     def prepare(self, tables: Mapping[str, Table], used: frozenset[str]) -> Candidates:
         size = len(self.covariates)
         matrix = np.eye(size) if self.correlation is None else np.array(self.correlation)

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from simtrials.core.arrays import AnyArray, FloatArray, lookup, patient_major, replicate_major
-from simtrials.core.check import Component, Many, Within
+from simtrials.core.check import Component, Many, Within, fault
 from simtrials.core.data import Table
 from simtrials.core.errors import DeclarationError, Problem, did_you_mean
 from simtrials.core.expressions import Category, Column, ExpressionError, parse
@@ -39,8 +39,24 @@ class Resampled(Population):
     def files(self) -> tuple[str, ...]:
         return (self.data,)
 
+    @model_validator(mode="after")
+    def _filter_can_be_read(self) -> Self:
+        if self.where is not None:
+            try:
+                parse(self.where)
+            except ExpressionError as error:
+                raise fault(f"where: {error}") from None
+        return self
+
+    def known_levels(self, tables: Mapping[str, Table]) -> Mapping[str, tuple[str, ...] | None]:
+        columns = tables[self.data].columns
+        named = {name: columns[source] for name, source in self.covariates.items() if source in columns}
+        return {name: column.levels if isinstance(column, Category) else None for name, column in {**columns, **named}.items()}
+
     def prepare(self, tables: Mapping[str, Table], used: frozenset[str]) -> Candidates:
         table = tables[self.data]
+        if table.n_rows == 0:
+            raise _problem("data", f"{table.name} has no rows")
         columns = dict(table.columns)
         for name, source in self.covariates.items():
             if source not in table.columns:
@@ -159,6 +175,11 @@ class Rows(Candidates):
         if key not in self.tables:
             self.tables[key] = transform(values)
         return lookup(self.tables[key], row)
+
+    def limits(self, name: str, streams: Streams) -> tuple[float, float]:
+        values = self.rows[name]
+        drawn = values[self.probability > 0] if isinstance(values, np.ndarray) else np.ones(1)
+        return float(drawn.min()), float(drawn.max())
 
     def moments(self, name: str, transform: Transform, streams: Streams) -> tuple[float, float]:
         values = self.rows[name]
