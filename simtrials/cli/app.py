@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -55,5 +56,12 @@ def _import_plugin(module: str) -> None:
 
     try:
         importlib.import_module(module)
-    except ImportError as error:
-        raise SimtrialsError(f"--plugin {module}: {error}; name a module that Python can import from this folder") from None
+    except (ImportError, TypeError, ValueError) as error:
+        remedy = (
+            f"write {Path(module).stem}, without folder and .py"
+            if module.endswith(".py")
+            else "name a module that Python can import from this folder"
+        )
+        raise SimtrialsError(f"--plugin {module}: {error}; {remedy}") from None
+    except Exception as error:
+        raise SimtrialsError(f"--plugin {module}: its code failed with {type(error).__name__}: {error}; see it with --debug") from error

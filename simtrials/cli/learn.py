@@ -21,7 +21,8 @@ TEMPLATES = {
 
 @app.command(rich_help_panel="Learn")
 def kinds(
-    slot: Annotated[str | None, typer.Argument(help="Slot, such as endpoints. Default: all, with their kinds.")] = None, as_json: Json = False
+    slot: Annotated[str | None, typer.Argument(help="Slot, such as endpoints, or scales. Default: all, with their kinds.")] = None,
+    as_json: Json = False,
 ) -> None:
     """List what a scenario can be made of: slots, their kinds, and the fields of each kind with unit, range and default.
 
@@ -30,12 +31,16 @@ def kinds(
     See also: schema, new
     """
     import simtrials.engine.scenario  # noqa: F401
+    from simtrials.cli.fields import field_lines
     from simtrials.core.errors import SimtrialsError, did_you_mean
     from simtrials.core.registry import Registry
 
     slots = Registry.slots
+    if slot == "scales" and not as_json:
+        _scales()
+        return
     if slot is not None and slot not in slots:
-        raise SimtrialsError(f"no slot called {slot!r}{did_you_mean(slot, slots)}")
+        raise SimtrialsError(f"no slot called {slot!r}{did_you_mean(slot, [*slots, 'scales'])}")
     chosen = [slot] if slot else sorted(slots)
     if as_json:
         found = {name: {kind: slots[name][kind].model_json_schema() for kind in slots[name]} for name in chosen}
@@ -47,22 +52,18 @@ def kinds(
             cls = slots[name][kind]
             typer.echo(f"  {kind:<20} {(cls.__doc__ or '').strip().splitlines()[0]}")
             if slot:
-                _fields(cls)
+                typer.echo("\n".join(field_lines(cls)))
 
 
-def _fields(cls: type) -> None:
-    from pydantic_core import PydanticUndefined
+def _scales() -> None:
+    """The table of known symptom scales."""
+    from simtrials.trial.endpoints.scales import SCALES
 
-    for field, info in cls.model_fields.items():  # type: ignore[attr-defined]
-        if field == "kind":
-            continue
-        default = "" if info.default in (PydanticUndefined, None) else f" [{_shown(info.default)}]"
-        need = " (required)" if info.is_required() else default
-        typer.echo(f"      {field:<20} {info.description or ''}{need}")
-
-
-def _shown(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(list(value) if isinstance(value, tuple) else value)
+    typer.echo("scales known by name; describe any other in a table (name, minimum, maximum, remission_cut, improves, domain)")
+    for scale in SCALES.values():
+        cut = "no remission cut" if scale.remission_cut is None else f"remission {scale.remission_cut:g} or less"
+        typer.echo(f"  {scale.name:<10} {scale.minimum:g} to {scale.maximum:g} points, improves {scale.improves}, {scale.domain}, {cut}")
+        typer.echo(f"             {scale.source}")
 
 
 @app.command(rich_help_panel="Learn")

@@ -44,10 +44,14 @@ def population(
     ] = None,
     strata: Annotated[str | None, typer.Option(help="Column of the survey's strata, for standard errors.", metavar="COLUMN")] = None,
     clusters: Annotated[str | None, typer.Option(help="Column of the survey's clusters within strata.", metavar="COLUMN")] = None,
+    bmi: Annotated[str, typer.Option(help="Column of body mass index, kg/m2.", metavar="COLUMN")] = "bmi_kg_m2",
+    age: Annotated[str, typer.Option(help="Column of age, years.", metavar="COLUMN")] = "age_years",
+    sex: Annotated[str, typer.Option(help="Column of sex, with a level 'female'.", metavar="COLUMN")] = "sex",
     kind: Annotated[str, typer.Option(help="gaussian_copula, crp_regression or resampled.")] = "gaussian_copula",
     marginals: Annotated[str, typer.Option(help="quantiles or parametric.")] = "quantiles",
     out: Annotated[str | None, typer.Option(help="Folder for population.toml, fit.csv and the QQ plot.", metavar="DIR")] = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Fit a population to your own patients: a block for a scenario file, and how well it fits.
 
@@ -73,10 +77,16 @@ def population(
         clusters=clusters,
         kind=kind,  # type: ignore[arg-type]
         marginals=marginals,  # type: ignore[arg-type]
+        bmi=bmi,
+        age=age,
+        sex=sex,
     )
     folder = fit.write(out) if out else None
     if as_json:
         typer.echo(json.dumps(fit.to_dict(), indent=1))
+        return
+    if quiet:
+        typer.echo(fit.toml() if folder is None else str(out))
         return
     typer.echo(fit.summary())
     typer.echo(f"\n{fit.toml()}" if folder is None else f"  written to {out}")

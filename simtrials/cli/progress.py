@@ -33,6 +33,11 @@ class Bar:
         if self._live:
             self._progress.stop()
 
+    def warn(self, sentence: str) -> None:
+        """Say at once that something goes wrong."""
+        if not self.quiet:
+            self._progress.console.print(f"  warning: {sentence}", markup=False, soft_wrap=True)
+
     def __call__(self, cell: str, done: int, total: int) -> None:
         now = time.perf_counter()
         if cell != self._cell:

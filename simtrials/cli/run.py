@@ -37,15 +37,12 @@ def run(
 
     See also: check, show, report
     """
-    from simtrials.core.errors import SimtrialsError, Stopped, did_you_mean
+    from simtrials.core.errors import Stopped
     from simtrials.core.kernels import compiled_before
     from simtrials.engine.files import read
     from simtrials.engine.run import run as run_scenario
     from simtrials.report.text import head, summary
 
-    backends = ("auto", "serial", "threads", "loky", "dask")
-    if backend not in backends:
-        raise SimtrialsError(f"--backend: no backend called {backend!r}{did_you_mean(backend, backends)}")
     scenario = read(file, changes(set_))
     told = not quiet and not as_json
     if told:
@@ -65,6 +62,7 @@ def run(
                 out=out,
                 null=null,
                 progress=bar,
+                warn=bar.warn,
                 command=command,
             )
         except KeyboardInterrupt:
@@ -75,7 +73,7 @@ def run(
 
 
 @app.command(rich_help_panel="Plan")
-def check(file: File, set_: Set = None, as_json: Json = False) -> None:
+def check(file: File, set_: Set = None, as_json: Json = False, quiet: Quiet = False) -> None:
     """Read a scenario, find its faults, and show what it assumes: who passes, effect by CRP, response and remission by arm.
 
     Nothing is stored.
@@ -84,12 +82,17 @@ def check(file: File, set_: Set = None, as_json: Json = False) -> None:
 
     See also: run, new, kinds
     """
+    from simtrials.engine.cells import cells_of
     from simtrials.engine.files import read, tables_of
     from simtrials.engine.portrait import portrait
-    from simtrials.engine.run import ready
-    from simtrials.report.text import check_text
+    from simtrials.engine.run import expected_seconds, ready
+    from simtrials.report.checks import check_text
 
     scenario = read(file, changes(set_))
-    simulation = ready(scenario, tables_of(scenario), everything=False)
-    picture = portrait(scenario, simulation.trial)
-    typer.echo(json.dumps({"scenario": scenario.name, **picture}, indent=1) if as_json else check_text(scenario, picture))
+    tables = tables_of(scenario)
+    cells = cells_of(scenario, {name: table.checksum for name, table in tables.items()}, null=True)
+    simulations = [ready(cell.scenario, tables) for cell in cells]
+    picture, seconds = portrait(scenario, simulations[0].trial), expected_seconds(simulations[0], scenario.n_replicates, len(cells))
+    typer.echo(
+        json.dumps({"scenario": scenario.name, "seconds": seconds, **picture}, indent=1) if as_json else check_text(scenario, picture, seconds)
+    )

@@ -41,6 +41,7 @@ class Scale:
     remission_cut: float | None
     improves: Improves = "down"
     domain: str = "severity"
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,15 @@ _COMPARE: dict[type, Callable[..., Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
+_SIGNS: dict[type, str] = {
+    ast.BitAnd: "'&' (write 'and')",
+    ast.BitOr: "'|' (write 'or')",
+    ast.Invert: "'~' (write 'not')",
+    ast.BitXor: "'^' (write '**')",
+    ast.Mod: "'%'",
+    ast.FloorDiv: "'//'",
+}
+"""Signs of other languages, and what to write."""
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"ln": np.log, "sqrt": np.sqrt, "abs": np.abs}
 _ALLOWED: tuple[type, ...] = (
     ast.Expression,
@@ -120,7 +129,8 @@ def parse(text: str) -> Expression:
 
 def _read(node: ast.AST, names: set[str], text: str) -> None:
     if not isinstance(node, _ALLOWED):
-        raise ExpressionError(f"{ast.unparse(node)!r} is not allowed in a formula ({text!r})")
+        what = _SIGNS.get(type(node)) or repr(ast.unparse(node))
+        raise ExpressionError(f"{what} is not allowed in a formula ({text!r})")
     if isinstance(node, ast.Name | ast.Attribute):
         names.add(_dotted(node, text))
         return

@@ -118,8 +118,8 @@ def _only(name: str) -> type[Component]:
 
 
 def set_at(raw: dict[str, Any], path: str, value: Any) -> None:
-    """Set a field by its dotted path; a number in the path counts the items of a list from 0."""
-    *parents, last = path.split(".")
+    """Set a field by its path; items of a list are counted from 0: `eligibility.0.at_least` or `eligibility[0].at_least`."""
+    *parents, last = re.sub(r"\[(\d+)\]", r".\1", path).split(".")
     place: Any = raw
     for part in parents:
         try:

@@ -38,11 +38,11 @@ def portrait(scenario: Scenario, trial: PreparedTrial) -> dict[str, Any]:
         "n_trials": BLOCK_SIZE * N_BLOCKS,
         "n_patients": n_patients,
         "pass_rate": trial.pass_rate,
-        "notes": list(trial.notes),
+        "notes": [*trial.notes, *_left_out(scenario, trials[0])],
         "arm_ranges": [_range_of([(part.data.arm == arm).sum(axis=1) for part in trials]) for arm in range(len(scenario.design.arms))],
         "arms": [float(np.mean([(part.data.arm == arm).sum(axis=1).mean() for part in trials])) for arm in range(len(scenario.design.arms))],
         "assays": {name: _assay(name, scenario, trial, trials, everybody) for name in trial.laboratories},
-        "covariates": {name: _covariate(name, trials, everybody) for name in trial.columns if name in everybody and name not in trial.laboratories},
+        "covariates": {name: _covariate(name, trials, everybody) for name in _described(scenario, trial) if name in everybody},
         "endpoints": {},
     }
     if scenario.departures:
@@ -57,6 +57,25 @@ def portrait(scenario: Scenario, trial: PreparedTrial) -> dict[str, Any]:
             about |= _course(name, endpoint, scenario, trials, forced)
         found["endpoints"][name] = about
     return found
+
+
+def _described(scenario: Scenario, trial: PreparedTrial) -> list[str]:
+    """Columns of which the enrolled are compared with the screened: measured biomarkers, those that the scenario uses, those it describes."""
+    described = scenario.population.describe if scenario.population else ()
+    return list(dict.fromkeys([*trial.laboratories, *trial.columns, *described]))
+
+
+def _left_out(scenario: Scenario, trial: SimulatedTrial) -> list[str]:
+    """Analyses that leave patients out because a covariate has no value, and how many."""
+    notes = []
+    for name, analysis in scenario.analyses.items():
+        view = analysis.view(trial.data)
+        for text in analysis.covariate_names:
+            lacking = np.any([np.isnan(column) for column in view.covariates((text,))], axis=0) & (view.arm >= 0)
+            if lacking.any():
+                share = 100 * lacking.sum() / (view.arm >= 0).sum()
+                notes.append(f"analysis {name} leaves out {share:.2g}% of the patients, for whom {text} has no value")
+    return notes
 
 
 def _range_of(counts: list[AnyArray]) -> list[float]:
@@ -169,7 +188,7 @@ def _share_of_patients(holds: BoolArray, n_blocks: int) -> list[float]:
 
 def _covariate(name: str, trials: list[SimulatedTrial], everybody: People) -> dict[str, Any]:
     all_values = everybody[name]
-    enrolled = [part.data.columns[name] for part in trials]
+    enrolled = [part.hidden[name] for part in trials]
     if isinstance(all_values, Category):
         codes = np.concatenate([column.codes.ravel() for column in enrolled if isinstance(column, Category)])
         levels = range(len(all_values.levels))
@@ -179,7 +198,7 @@ def _covariate(name: str, trials: list[SimulatedTrial], everybody: People) -> di
             "enrolled": [float((codes == level).mean()) for level in levels],
         }
     values = np.concatenate([np.asarray(column).ravel() for column in enrolled])
-    return {"screened": [float(all_values.mean()), float(all_values.std())], "enrolled": [float(values.mean()), float(values.std())]}
+    return {who: [float(np.nanmean(group)), float(np.nanstd(group))] for who, group in (("screened", all_values), ("enrolled", values))}
 
 
 def _effect(

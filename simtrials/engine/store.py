@@ -30,7 +30,7 @@ class Damage:
     why: str
 
     def __str__(self) -> str:
-        return f"{self.path.name} {self.why}; its replicates are simulated again"
+        return f"{self.path.parent.name}/{self.path.name} {self.why}; its replicates are simulated again"
 
 
 class CellStore:
@@ -61,9 +61,12 @@ class CellStore:
     def _usable_blocks(self) -> int:
         """Blocks from the start that are whole and were computed by these versions; a damaged shard ends them."""
         total = 0
-        for shard in range(len(list(self.folder.glob("*.parquet")))):
+        last = max((int(path.stem) for path in self.folder.glob("*.parquet") if path.stem.isdigit()), default=-1)
+        for shard in range(last + 1):
             columns = self._read(shard)
             if columns is None:
+                if not self.path(shard).exists():
+                    self.damage.append(Damage(self.path(shard), "is missing"))
                 break
             blocks = columns["screened"].size // BLOCK_SIZE
             total += blocks

@@ -50,6 +50,11 @@ def _risk_in_words(declared: Binary, effect: Effect, benefit: float) -> str:
     return f"{risk}% against {percent(declared.control_risk)}%"
 
 
+def benefit_unit(declared: Endpoint) -> tuple[str, int]:
+    """Unit in which an effect acts, and its useful decimals: log odds for an event."""
+    return ("log odds ratio", RATIO_DIGITS) if isinstance(declared, Binary) else (declared.unit, digits_of(declared))
+
+
 def smd_in_words(scenario: Scenario, portrait: Portrait, endpoint: str, arm: str) -> str:
     """`SMD 0.35, SD of the change`, at the last visit, in the SD that the effect names (else of the change); empty for events."""
     declared = scenario.endpoints[endpoint]

@@ -5,9 +5,9 @@ from typing import Any
 
 from simtrials.engine.scenario import Scenario
 from simtrials.report import numbers
-from simtrials.report.assumed import biomarker_of, effects_of, shape_in_words, size_in_words, smd_in_words
+from simtrials.report.assumed import benefit_unit, biomarker_of, effects_of, shape_in_words, size_in_words, smd_in_words
 from simtrials.report.departures import departure_rows, other_departures
-from simtrials.report.names import domain_of, rule_in_words, spoken, spoken_assay, spoken_endpoint, week_words
+from simtrials.report.names import domain_of, rule_in_words, spoken, spoken_assay, spoken_column, spoken_endpoint, week_words
 from simtrials.report.sentences import measured_sentence, screening_sentence
 from simtrials.report.text import INDENT, aligned, head, paragraph
 from simtrials.trial.endpoints import AdverseEvent, Endpoint
@@ -54,7 +54,8 @@ def people_rows(portrait: Portrait) -> list[tuple[str, str, str]]:
             levels = zip(about["levels"], about["screened"], about["enrolled"], strict=True)
             rows += [(f"{spoken(name)}: {level}, %", numbers.fixed(100 * a, 0), numbers.fixed(100 * b, 0)) for level, a, b in levels]
         else:
-            rows.append((f"{spoken(name)}, mean (SD)", _mean_sd(about["screened"], 1), _mean_sd(about["enrolled"], 1)))
+            called = f"measured {spoken_assay(name)}" if name in portrait["assays"] else spoken_column(name)
+            rows.append((f"{called}, mean (SD)", _mean_sd(about["screened"], 1), _mean_sd(about["enrolled"], 1)))
     return rows
 
 
@@ -122,8 +123,9 @@ def tenths(scenario: Scenario, portrait: Portrait) -> list[list[tuple[str, ...]]
         marker, unit = biomarker_of(scenario, effect)
         place = tuple(d["from"] for d in deciles)
         first = [f"{effect.acts_on} {marker} of the enrolled, {unit}", *(numbers.between(d["from"], d["to"], 1) for d in deciles)]
-        head_of_column = scenario.endpoints[endpoint].unit + (f", {spoken(arm)}" if len(scenario.design.arms) > 2 else "")
-        tables.setdefault(place, [first]).append([head_of_column, *(numbers.fixed(d["benefit"], 1) for d in deciles)])
+        benefit, digits = benefit_unit(scenario.endpoints[endpoint])
+        head_of_column = benefit + (f", {spoken(arm)}" if len(scenario.design.arms) > 2 else "")
+        tables.setdefault(place, [first]).append([head_of_column, *(numbers.fixed(d["benefit"], digits) for d in deciles)])
     return [list(zip(*columns, strict=True)) for columns in tables.values()]
 
 

@@ -42,9 +42,22 @@ def spoken(name: str) -> str:
     return name.replace("_", " ")
 
 
+WORDS = ("age", "sex", "site", "arm")
+"""Short names that are words."""
+UNITS = {"_years": "years", "_kg_m2": "kg/m2", "_mg_l": "mg/L", "_weeks": "weeks"}
+
+
+def spoken_column(name: str) -> str:
+    """A column with its unit: `bmi_kg_m2` is BMI (kg/m2)."""
+    for ending, unit in UNITS.items():
+        if name.endswith(ending) and name != ending:
+            return f"{spoken_assay(name.removesuffix(ending))} ({unit})"
+    return spoken(name)
+
+
 def spoken_assay(name: str) -> str:
     """An assay in running text: short names are abbreviations, `crp` is CRP."""
-    return name.upper() if name.isalnum() and name.islower() and len(name) <= 4 else spoken(name)
+    return name.upper() if name.isalnum() and name.islower() and len(name) <= 4 and name not in WORDS else spoken(name)
 
 
 def spoken_in(text: str, scenario: Scenario) -> str:

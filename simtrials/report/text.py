@@ -80,6 +80,10 @@ def _notes(run: Run, rows: Sequence[PowerRow]) -> str:
         if row.verdict(target) == "cannot tell"
     ]
     notes += pattern_sentences(run)
+    notes += [f"{note}." for note in run.portrait["notes"] if note.startswith("analysis ")]
+    notes += [f"Repaired: {note}." for note in run.record.get("repaired", ())]
+    if "--mcse" in str(run.record.get("command", "")):
+        notes.append(f"Stopped at {run.stopped}.")
     return "\n".join(paragraph(note, INDENT) for note in notes)
 
 
@@ -107,8 +111,8 @@ def next_command(run: Run, rows: Sequence[PowerRow]) -> str:
         more for count in unsure if (more := numbers.more_replicates(count.shown, count.of, target) or 0) and more <= MOST_EXTENDED * run.n_replicates
     ]
     if wanted:
-        return f"simtrials run {scenario_file(run)} --replicates {run.n_replicates + max(wanted)}"
-    return f"simtrials patients {scenario_file(run)} --trial 1 --out patients.csv"
+        return f"simtrials{plugins(run)} run {scenario_file(run)}{settings(run)} --replicates {run.n_replicates + max(wanted)}"
+    return f"simtrials{plugins(run)} patients {scenario_file(run)}{settings(run)} --trial 1 --out patients.csv"
 
 
 def scenario_file(run: Run) -> str:
@@ -116,6 +120,19 @@ def scenario_file(run: Run) -> str:
     words = shlex.split(str(run.record.get("command", "")))
     named = [word for word in words if word.endswith(".toml") or word == run.scenario.name]
     return shlex.quote(named[0]) if named else f"{run.scenario.name}.toml"
+
+
+def settings(run: Run) -> str:
+    """The --set options of the command that made the run, so that another command means the same scenario."""
+    words = shlex.split(str(run.record.get("command", "")))
+    pairs = [words[i + 1] for i, word in enumerate(words[:-1]) if word == "--set"] + [word[6:] for word in words if word.startswith("--set=")]
+    return "".join(f" --set {shlex.quote(pair)}" for pair in pairs)
+
+
+def plugins(run: Run) -> str:
+    """The --plugin options of that command, which come before the name of the command."""
+    words = shlex.split(str(run.record.get("command", "")))
+    return "".join(f" --plugin {shlex.quote(words[i + 1])}" for i, word in enumerate(words[:-1]) if word == "--plugin")
 
 
 def check_text(scenario: Scenario, portrait: Mapping[str, Any], seconds: float | None = None) -> str:

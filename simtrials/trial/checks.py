@@ -80,8 +80,10 @@ def _visits_within_the_trial(design: Design, endpoints: Mapping[str, Endpoint]) 
     for name, endpoint in endpoints.items():
         late = [week for week in endpoint.visits if week > design.weeks]
         if late:
+            fields = type(endpoint).model_fields
+            field = next(field for field in ("weeks", "week", "exposure_weeks") if field in fields)
             yield Problem(
-                f"endpoints.{name}.weeks", f"visit at week {late[0]:g} is after the end, week {design.weeks:g}; drop it or raise design.weeks"
+                f"endpoints.{name}.{field}", f"visit at week {late[0]:g} is after the end, week {design.weeks:g}; drop it or raise design.weeks"
             )
 
 

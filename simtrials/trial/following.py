@@ -5,31 +5,33 @@ value at its end. What is not observed is decided afterwards; the value exists a
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from simtrials.core.arrays import AnyArray, ArmArray, BoolArray, FloatArray
 from simtrials.core.data import Measurements
 from simtrials.core.rng import Streams
-from simtrials.trial.departures import BaselineInflation, Dropout, Gaps, IntercurrentEvent, NonAdherence, RaterNoise, Ready, Unblinding
+from simtrials.trial.departures import BaselineInflation, Departure, Dropout, Gaps, IntercurrentEvent, NonAdherence, RaterNoise, Ready, Unblinding
 from simtrials.trial.departures.base import Following, WithHazard, occur
 from simtrials.trial.departures.sites import SiteEffects
 from simtrials.trial.endpoints import AdverseEvent, Course, Endpoint, SymptomScale
 from simtrials.trial.endpoints.base import Benefit
 from simtrials.trial.people import People
+from simtrials.trial.trial import Trial
 
 Values = dict[str, FloatArray]
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """Patients who were enrolled and allocated: latent deviations (M, P, R) and benefit of each endpoint, site (P, R) when there are sites."""
+    """Patients who were enrolled and allocated: latent deviations (M, P, R), noise of raters and benefit of each endpoint, site (P, R)."""
 
     people: People
     arms: tuple[str, ...]
     arm: ArmArray
     deviations: Mapping[str, FloatArray]
+    noise: Mapping[str, FloatArray]
     benefits: Mapping[str, Benefit]
     site: AnyArray | None = None
     sites: SiteEffects | None = None
@@ -46,12 +48,17 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Who is followed how: endpoints and their courses, all visit weeks, and the departures that are ready."""
+    """Who is followed how: the trial with its endpoints, their courses, all visit weeks, and the departures that are ready."""
 
-    endpoints: Mapping[str, Endpoint]
+    trial: Trial
     courses: Mapping[str, Course]
     departures: tuple[Ready, ...]
     weeks: tuple[float, ...]
+
+    @property
+    def endpoints(self) -> Mapping[str, Endpoint]:
+        """The endpoints by name."""
+        return self.trial.endpoints
 
 
 def follow(plan: Plan, admitted: Admitted, streams: Streams, without: Collection[str] = (), complete: bool = False) -> Followed:
@@ -66,8 +73,9 @@ def follow(plan: Plan, admitted: Admitted, streams: Streams, without: Collection
     n_patients, n_replicates = admitted.arm.shape
     luck = {ready.name: ready.declared.luck(ready.path, streams, n_replicates, n_patients, len(plan.weeks)) for ready in plan.departures}
     active = tuple(ready for ready in plan.departures if ready.name not in without)
-    recorded = _with_noise(active, plan, admitted, streams)
-    baselines = _recorded_baselines(active, plan, recorded, _baselines(plan, recorded))
+    noisy = {name: part + admitted.noise[name] for name, part in admitted.deviations.items() if name in admitted.noise}
+    recorded = replace(admitted, deviations={**admitted.deviations, **noisy})
+    baselines = {name: _recorded_baseline(plan, recorded, name) for name in plan.courses}
     state = Following(plan.weeks, admitted.arm)
     values = _course(active, plan, recorded, baselines, luck, state)
     lost, missed = _missing(active, plan, baselines, values, luck, state)
@@ -93,35 +101,40 @@ def _baselines(plan: Plan, admitted: Admitted) -> dict[str, FloatArray | None]:
     return {name: course.baseline(admitted.deviations[name]) for name, course in plan.courses.items()}
 
 
+def _recorded_baseline(plan: Plan, recorded: Admitted, name: str) -> FloatArray | None:
+    course = plan.courses[name]
+    if course.baseline(recorded.deviations[name]) is None:
+        return None
+    return recorded_baseline(plan.trial, course, name, recorded.deviations[name], recorded.people)
+
+
 def _packed(
     plan: Plan, admitted: Admitted, values: Values, baselines: Mapping[str, FloatArray | None], observed: Mapping[str, BoolArray]
 ) -> dict[str, Measurements]:
     return {name: course.packed(values[name], baselines[name], observed.get(name), admitted.people) for name, course in plan.courses.items()}
 
 
-def _with_noise(active: tuple[Ready, ...], plan: Plan, admitted: Admitted, streams: Streams) -> Admitted:
-    """Rater noise on every reading, before it is rounded."""
-    deviations = dict(admitted.deviations)
-    for ready in active:
-        if isinstance(ready.declared, RaterNoise):
-            name = ready.declared.endpoint
-            size, patients, replicates = deviations[name].shape
-            deviations[name] = deviations[name] + ready.declared.noise(ready.path, streams, replicates, patients, size)
-    return Admitted(admitted.people, admitted.arms, admitted.arm, deviations, admitted.benefits, admitted.site, admitted.sites)
+def noise_of_raters(departures: Mapping[str, Departure], deviations: Mapping[str, FloatArray], streams: Streams) -> dict[str, FloatArray]:
+    """(M, P, R) what raters add to the readings of each endpoint, in points."""
+    noise: dict[str, FloatArray] = {}
+    for key, departure in departures.items():
+        if isinstance(departure, RaterNoise):
+            size, patients, replicates = deviations[departure.endpoint].shape
+            drawn = departure.noise(f"departures.{key}", streams, replicates, patients, size)
+            noise[departure.endpoint] = drawn + noise.get(departure.endpoint, 0.0)
+    return noise
 
 
-def _recorded_baselines(
-    active: tuple[Ready, ...], plan: Plan, admitted: Admitted, baselines: dict[str, FloatArray | None]
-) -> dict[str, FloatArray | None]:
-    for ready in active:
-        if isinstance(ready.declared, BaselineInflation):
-            name = ready.declared.endpoint
-            reading, scale = baselines[name], plan.endpoints[name].symptom_scale
-            assert reading is not None
+def recorded_baseline(trial: Trial, course: Course, name: str, deviation: FloatArray, people: People) -> FloatArray:
+    """(P, R) the baseline as it is written down: from latent deviations with the noise of raters, raised by those who want to enrol."""
+    reading, scale = course.baseline(deviation), trial.endpoints[name].symptom_scale
+    assert reading is not None
+    for key, departure in trial.departures.items():
+        if isinstance(departure, BaselineInflation) and departure.endpoint == name:
             assert scale is not None
             worse = 1.0 if scale.improves == "down" else -1.0
-            baselines[name] = ready.declared.inflated(reading, admitted.people.luck[ready.path].T, worse, scale.minimum, scale.maximum)
-    return baselines
+            reading = departure.inflated(reading, people.luck[f"departures.{key}"].T, worse, scale.minimum, scale.maximum)
+    return reading
 
 
 def _course(

@@ -133,13 +133,17 @@ def _correlation(covariance: FloatArray) -> FloatArray:
     return np.asarray(covariance / np.outer(sd, sd))
 
 
-def _not_a_covariance(whole: FloatArray, rest: FloatArray, latents: Mapping[str, object], spans: Mapping[str, slice]) -> list[Problem]:
+def _not_a_covariance(whole: FloatArray, rest: FloatArray, latents: Mapping[str, Latent], spans: Mapping[str, slice]) -> list[Problem]:
     """Whether the joint covariance, and what prognosis leaves of it, can exist."""
     scaled = _correlation(whole)
     if np.linalg.eigvalsh(scaled)[0] < -1e-10:
         near = nearest_correlation(scaled)
         i, j = sorted(np.unravel_index(int(np.argmax(np.abs(near - scaled))), scaled.shape))
-        names = {k: name for name, span in spans.items() for k in range(span.start, span.stop)}
+        names = {
+            span.start + k: f"{name} at {'baseline' if week == 0 else f'week {week:g}'}"
+            for name, span in spans.items()
+            for k, week in enumerate(latents[name].weeks)
+        }
         sentence = (
             "the endpoints cannot be correlated like this: together with their visit correlations this is no correlation matrix; "
             f"most at fault are {names[int(i)]} and {names[int(j)]} ({scaled[i, j]:.2f}, nearest valid {near[i, j]:.2f}); use a smaller rho"

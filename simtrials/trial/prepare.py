@@ -84,7 +84,13 @@ class PreparedTrial:
     def plan(self) -> Plan:
         """How patients are followed."""
         weeks = sorted({week for endpoint in self.trial.endpoints.values() for week in endpoint.visits})
-        return Plan(self.trial.endpoints, self.courses, self.departures, tuple(weeks))
+        return Plan(self.trial, self.courses, self.departures, tuple(weeks))
+
+    @property
+    def baselines_in_strata(self) -> tuple[str, ...]:
+        """Endpoints whose baseline the allocation looks at."""
+        named = {name for text, _ in self.strata for name in parse(text).names}
+        return tuple(name for name in self.trial.endpoints if f"{name}.baseline" in named)
 
     @property
     def sites(self) -> tuple[str, Sites] | None:
@@ -113,6 +119,9 @@ def build(trial: Trial, tables: Mapping[str, Table], seed: int, expressions: Ite
     candidates = trial.population.prepare(tables, used_names(trial, texts)) if trial.population else None
     laboratories = _laboratories(trial.assays, candidates, streams)
     levels = _levels(trial, candidates)
+    unknown = [name for name in trial.population.describe if name not in levels] if trial.population else []
+    if unknown:
+        raise DeclarationError([Problem("population.describe", f"no column called {unknown[0]!r}{did_you_mean(unknown[0], levels)}")])
     names = _check_names(trial, levels, texts)
     providers = _providers(trial, candidates, laboratories)
     profile = Profile(trial.design.arms, {}, {}, _admitted(trial.eligibility))
@@ -120,6 +129,7 @@ def build(trial: Trial, tables: Mapping[str, Table], seed: int, expressions: Ite
     first_courses = {name: endpoint.prepare(name, _blank(profile, trial)) for name, endpoint in trial.endpoints.items()}
     read = [name for name, endpoint in trial.endpoints.items() if _reads_at_screening(endpoint)]
     providers |= {f"{name}.screening": _reading(trial, name, first_courses[name]) for name in read}
+    providers |= {f"{name}.baseline": partial(_from_luck, f"{name}.baseline") for name, endpoint in trial.endpoints.items() if endpoint.has_baseline}
     providers |= {judged(name): _judge(name, laboratories) for name in _rule_variables(trial.eligibility)}
     levels |= {f"{name}.screening": None for name in read}
     sites = _sites(trial)
@@ -189,6 +199,7 @@ def _check_names(trial: Trial, levels: Mapping[str, tuple[str, ...] | None], tex
             problems += [
                 Problem(f"{place}.one_of", f"no level {level!r}{did_you_mean(level, category)}") for level in rule.one_of if level not in category
             ]
+    known += [f"{name}.baseline" for name, endpoint in trial.endpoints.items() if endpoint.has_baseline]
     known += ["site"] if any(isinstance(departure, Sites) for departure in trial.departures.values()) else []
     for i, text in enumerate(trial.strata_expressions):
         problems += [
@@ -198,7 +209,7 @@ def _check_names(trial: Trial, levels: Mapping[str, tuple[str, ...] | None], tex
     if problems:
         raise DeclarationError(problems)
     used = {name for text in (*trial.strata_expressions, *texts) for name in parse(text).names}
-    return tuple(name for name in known if name in used)
+    return tuple(name for name in known if name in used and not name.endswith(".baseline"))
 
 
 def _providers(trial: Trial, candidates: Candidates | None, laboratories: Mapping[str, Laboratory]) -> dict[str, Provider]:
@@ -211,6 +222,11 @@ def _providers(trial: Trial, candidates: Candidates | None, laboratories: Mappin
 
 def _sites(trial: Trial) -> tuple[str, Sites] | None:
     return next(((name, departure) for name, departure in trial.departures.items() if isinstance(departure, Sites)), None)
+
+
+def _from_luck(name: str, people: People) -> AnyArray:
+    """What was worked out after enrolment and put into the patients' luck."""
+    return people.luck[name]
 
 
 def _site(levels: tuple[str, ...], people: People) -> Category:
@@ -340,6 +356,7 @@ def _strata(
     few = draft.draw(streams, 1, 64) if trial.strata_expressions else None
     if few is not None:
         few.luck["site"] = np.zeros((1, 64), dtype=np.int16)
+        few.luck |= {f"{name}.baseline": np.zeros((1, 64)) for name, endpoint in trial.endpoints.items() if endpoint.has_baseline}
     strata, problems = [], []
     for i, text in enumerate(trial.strata_expressions):
         assert few is not None

@@ -15,7 +15,7 @@ from simtrials.core.kernels import kernel
 from simtrials.core.rng import BLOCK_SIZE, Streams, uniforms
 from simtrials.trial.endpoints import SymptomScale
 from simtrials.trial.endpoints.base import Benefit
-from simtrials.trial.following import Admitted, follow
+from simtrials.trial.following import Admitted, follow, noise_of_raters, recorded_baseline
 from simtrials.trial.join import joined
 from simtrials.trial.people import People
 from simtrials.trial.prepare import PreparedTrial, SizedEffect, marker_of, stratum_codes
@@ -82,18 +82,22 @@ class Cohort:
             name, declared = self.trial.sites
             site = declared.assign(f"departures.{name}", self.sites, self.streams, n_more)
             people.luck["site"] = site
-        stratum = stratum_codes(self.trial.strata, people) if self.trial.strata else np.broadcast_to(np.int16(0), shape)
-        arm = self.allocation.assign(uniforms(self.streams["allocation"], shape), stratum)
-        if self.force_arm is not None:
-            arm = np.full(arm.T.shape, self.force_arm, dtype=np.int8).T
         luck = self.trial.factor.draw(self.streams, *shape)
         for name, course in self.trial.courses.items():
             informed = course.baseline_luck(people, luck[name][:, 0].T)
             if informed is not None:
                 luck[name][:, 0] = informed.T
         deviations = {name: self.trial.factor.deviations(name, luck) for name in self.trial.courses}
+        noise = noise_of_raters(self.trial.trial.departures, deviations, self.streams)
+        for name in self.trial.baselines_in_strata:
+            baseline = recorded_baseline(self.trial.trial, self.trial.courses[name], name, deviations[name] + noise.get(name, 0.0), people)
+            people.luck[f"{name}.baseline"] = replicate_major(baseline)
+        stratum = stratum_codes(self.trial.strata, people) if self.trial.strata else np.broadcast_to(np.int16(0), shape)
+        arm = self.allocation.assign(uniforms(self.streams["allocation"], shape), stratum)
+        if self.force_arm is not None:
+            arm = np.full(arm.T.shape, self.force_arm, dtype=np.int8).T
         benefits = {name: self._benefit(name, arm, people, site) for name in self.trial.courses}
-        return Admitted(people, self.trial.trial.design.arms, patient_major(arm), deviations, benefits, site, self.sites), stratum
+        return Admitted(people, self.trial.trial.design.arms, patient_major(arm), deviations, noise, benefits, site, self.sites), stratum
 
     def _benefit(self, endpoint: str, arm: ArmArray, people: People, site: AnyArray | None) -> Benefit:
         """What the drug does to each patient in the patient's arm; luck is drawn whether or not the patient gets the drug."""

@@ -71,6 +71,48 @@ def test_quiet_prints_nothing_on_stderr(place):
     assert call("run", "textbook_t", "--replicates", 2000, "--jobs", 1, "--quiet", cwd=folder).stderr == ""
 
 
+def test_mcse_says_how_it_stopped(tmp_path):
+    for most, words in ((4096, "the most allowed"), (100_000, "has a Monte Carlo standard error of at most 0.01")):
+        done = call("run", "textbook_t", "--mcse", 0.01 if most > 5000 else 0.001, "--replicates", most, "--no-null", "--no-report", cwd=tmp_path)
+        assert words in " ".join(done.stdout.split())
+
+
+def test_the_next_command_means_the_same_scenario(tmp_path):
+    done = call("run", "textbook_t", "--set", "design.n_patients=40", "--replicates", 2000, "--no-null", cwd=tmp_path)
+    assert "textbook_t --set design.n_patients=40 --" in " ".join(done.stdout.split())
+
+
+def test_check_says_how_long_a_run_takes_and_finds_the_faults_of_a_run(tmp_path):
+    assert "2,000 simulated trials need about" in call("check", "textbook_t", "--set", "n_replicates=2000", cwd=tmp_path).stdout
+    done = call("check", "next_trial", "--set", "null_grid={'endpoints.madrs.nosuch'=[1.0]}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "nosuch: is not known here" in done.stderr
+
+
+def test_a_plugin_is_named_as_a_module(tmp_path):
+    (tmp_path / "mine.py").write_text("raise RuntimeError('its own fault')\n")
+    for name, words in (("./mine.py", "write mine, without folder and .py"), ("mine", "its code failed with RuntimeError: its own fault")):
+        done = call("--plugin", name, "kinds", cwd=tmp_path)
+        assert done.returncode == 2
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_kinds_tells_ranges_words_tables_and_scales(tmp_path):
+    endpoints = " ".join(call("kinds", "endpoints", cwd=tmp_path).stdout.split())
+    for words in (
+        "mean, points; required",
+        "0 to 1, the ends excluded",
+        "down or up; default down",
+        "greater than 0; required",
+        "a kind of correlations",
+    ):
+        assert words in endpoints
+    scales = call("kinds", "scales", cwd=tmp_path).stdout
+    assert "MADRS      0 to 60 points, improves down, severity, remission 10 or less" in scales
+    assert "Kroenke et al. 2001" in scales
+
+
 def test_a_wrong_file_exits_with_2_and_no_traceback(tmp_path):
     text = find_scenario("next_trial").read_text(encoding="utf-8").replace('kind = "logistic"', 'kind = "logstic"')
     (tmp_path / "my_trial.toml").write_text(text, encoding="utf-8")

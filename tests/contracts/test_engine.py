@@ -98,7 +98,7 @@ def damaged(path):
     path.write_bytes(bytes(content))
 
 
-@pytest.mark.parametrize("harm", [damaged, lambda path: path.write_bytes(path.read_bytes()[:1000]), lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("harm", [damaged, lambda path: path.write_bytes(path.read_bytes()[:1000]), lambda path: path.write_bytes(b""), Path.unlink])
 def test_a_damaged_shard_is_named_and_simulated_again(tmp_path, harm):
     before = run(fast(), n_replicates=BLOCKS_PER_SHARD * 256 + 600, out=tmp_path, n_jobs=1, null=False)
     expected = columns_of(before)
@@ -107,6 +107,50 @@ def test_a_damaged_shard_is_named_and_simulated_again(tmp_path, harm):
     after = run(fast(), n_replicates=BLOCKS_PER_SHARD * 256 + 600, out=tmp_path, n_jobs=1, null=False)
     assert any("00000.parquet" in note and "simulated again" in note for note in after.notes)
     same(columns_of(after), expected)
+
+
+def test_shards_that_are_gone_are_named(tmp_path):
+    """The last shard of a cell leaves no gap among the files; the record of the finished run tells that there was one."""
+    before = run(fast(), n_replicates=512, out=tmp_path, n_jobs=1)
+    (before.folder / "cells" / "null" / "00000.parquet").unlink()
+    after = run(fast(), n_replicates=512, out=tmp_path, n_jobs=1)
+    assert [note for note in after.notes if note.startswith("null: ") and "simulated again" in note]
+    assert "Repaired: null:" in " ".join(after.summary().split())
+
+
+def test_an_analysis_that_fails_in_many_of_the_first_trials_is_told_at_once(tmp_path):
+    told = []
+    tables = examples.scenario_tables(
+        design={"kind": "fixed", "n_patients": 8, "allocation": {"kind": "complete"}},
+        analyses={"remission": {"kind": "risk_ratio", "endpoint": "symptoms", "outcome": "remission"}},
+    )
+    run(examples.scenario_from(tables), n_replicates=512, out=tmp_path, n_jobs=1, null=False, warn=told.append)
+    assert len(told) == 1
+    assert "remission could not be estimated in" in told[0]
+    assert "of the first 256 trials: no events (or only events) in an arm" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [({"backend": "dusk"}, "no backend called 'dusk'; did you mean 'dask'"), ({"scheduler": "tcp://x"}, "goes with backend dask, got backend auto")],
+)
+def test_calls_that_cannot_be_are_refused(tmp_path, call, message):
+    with pytest.raises(SimtrialsError, match=message):
+        run(fast(), n_replicates=512, out=tmp_path, **call)
+
+
+def test_a_pattern_without_significance_counts_neither_benefit_nor_harm(tmp_path):
+    patterns = {
+        "quiet": {"not_significant": ["t"]},
+        "shown": {"shows": ["t"]},
+        "no_benefit": {"does_not_show": ["t"]},
+    }
+    endpoint = {"outcome": {"kind": "continuous", "effects": {"active": {"kind": "constant", "points": -0.5}}}}
+    result = run(fast(patterns=patterns, endpoints=endpoint), n_replicates=2048, out=tmp_path, n_jobs=1, null=False)
+    found = {measure.name.removeprefix("pattern: "): measure.value for measure in result.patterns()}
+    tally = result.tallies()["t"]
+    assert found == {"quiet": 1 - tally.n_rejected / 2048, "shown": tally.n_benefit / 2048, "no_benefit": 1 - tally.n_benefit / 2048}
+    assert found["no_benefit"] - found["quiet"] > 0.1
 
 
 def test_reading_a_damaged_run_says_what_to_do(tmp_path):

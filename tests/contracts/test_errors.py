@@ -14,6 +14,14 @@ FLAGSHIP = parse_toml(find_scenario("next_trial"))
 SMALL_SCALE = {"name": "own", "minimum": 0.0, "maximum": 20.0, "remission_cut": 30.0}
 BAD_MATRIX = [[1.0, 0.9, -0.9], [0.9, 1.0, 0.9], [-0.9, 0.9, 1.0]]
 COPULA = {"kind": "gaussian_copula", "covariates": {name: {"kind": "normal", "mean": 0.0, "sd": 1.0} for name in "abc"}, "correlation": BAD_MATRIX}
+COVARIATES_OF_THREE_LEVELS = {
+    "kind": "gaussian_copula",
+    "covariates": {
+        "crp_mg_l": {"kind": "lognormal", "mean_log": 0.8, "sd_log": 1.17},
+        "sex": {"kind": "categorical", "shares": {"female": 0.6, "male": 0.4}},
+        "site_type": {"kind": "categorical", "shares": {"a": 0.3, "b": 0.3, "c": 0.4}},
+    },
+}
 TWO_ASSAYS = {"crp": {"kind": "serial", "observed": "crp_mg_l"}, "crp_again": {"kind": "serial", "observed": "crp_mg_l"}}
 
 
@@ -37,6 +45,97 @@ WAYS = {
     "misspelt kind of analysis": (
         {"analyses.severity.kind": "ancvoa"},
         "analyses.severity.kind: no analysis called 'ancvoa'; did you mean 'ancova'?",
+    ),
+    "one name for two rules": (
+        {"eligibility": [{"kind": "other_reasons", "failure_probability": 0.2}] * 2},
+        "eligibility[1]: is called 'other reasons' as eligibility[0] is; give it a name of its own",
+    ),
+    "limit of detection above the cut": (
+        {"assays.crp.limit_of_detection": 3.0},
+        "eligibility[0].at_least: the assay cannot tell values below its limit of detection, 3 mg/L, got 2; raise it to 3",
+    ),
+    "one-sided level of one half": ({"analyses.severity.one_sided_alpha": 0.5}, "one_sided_alpha: must be in (0, 0.5), got 0.5"),
+    "two levels": (
+        {"analyses.severity.one_sided_alpha": 0.025, "analyses.severity.alpha": 0.1},
+        "give alpha or one_sided_alpha, not both, got 0.1 and 0.025",
+    ),
+    "quartiles of another distribution": (
+        {"population": {"kind": "gaussian_copula", "covariates": {"crp_mg_l": {"kind": "lognormal", "median": 2.0, "iqr": [1.0, 5.0]}}}},
+        "a log-normal with this median has quartiles 0.894 and 4.47, not 1 and 5; use kind = 'quantiles', which has them",
+    ),
+    "median outside the quartiles": (
+        {"population": {"kind": "gaussian_copula", "covariates": {"crp_mg_l": {"kind": "lognormal", "median": 10.0, "iqr": [1.0, 5.0]}}}},
+        "median must lie between the quartiles 1 and 5, got 10",
+    ),
+    "column behind the assay as a covariate": (
+        {"analyses.severity.covariates": ["ln(crp_mg_l)"]},
+        "'crp_mg_l' is what the assay 'crp' is made from, which nobody sees in a trial; write 'crp' for what is measured",
+    ),
+    "column behind the assay as a rule": (
+        {"eligibility.0.variable": "crp_mg_l"},
+        "eligibility[0].variable: 'crp_mg_l' is what the assay 'crp' is made from",
+    ),
+    "kind as a list": ({"population.kind": ["resampled"]}, "population.kind: no population called ['resampled']"),
+    "covariate without a name": ({"analyses.severity.covariates": ["3"]}, "'3' names nothing that is measured; write for instance 'ln(crp)'"),
+    "stratum without a name": ({"design.allocation.strata": ["1 > 0"]}, "design.allocation.strata[0]: '1 > 0' names nothing that is measured"),
+    "modifier of three levels": (
+        {
+            "population": COVARIATES_OF_THREE_LEVELS,
+            "analyses.severity": {"kind": "interaction", "endpoint": "madrs", "modifier": "site_type", "covariates": ["baseline"]},
+            "design.allocation": {"kind": "complete"},
+        },
+        "modifier 'site_type' has 3 levels; make it a condition",
+    ),
+    "biomarker of an effect that needs none": (
+        {"endpoints.madrs.effects.active": {"kind": "constant", "points": 3.0, "biomarker": "crp"}},
+        "a constant effect depends on no biomarker; leave out biomarker and acts_on, or choose another kind",
+    ),
+    "cut of an effect in another unit": (
+        {"endpoints.madrs.effects.active.cut": 2000.0},
+        "endpoints.madrs.effects.active.cut: must be in [0, 300] mg/L, got 2000; if you meant 2 mg/L, write 2.0",
+    ),
+    "effect of 35 standard deviations": ({"endpoints.madrs.effects.active.mean_smd": 35.0}, "mean_smd: must be in [-5, 5], got 35"),
+    "logistic interaction on a number": (
+        {"analyses.severity": {"kind": "interaction", "endpoint": "madrs", "model": "logistic"}},
+        "analyses.severity.outcome: interaction needs a yes-or-no outcome, 'change' is a number",
+    ),
+    "one replicate": ({"n_replicates": 1}, "n_replicates: must be in [2, 1e+08], got 1"),
+    "scale with half points": (
+        {"endpoints.madrs.scale": SMALL_SCALE | {"minimum": 0.5, "remission_cut": 5.0}},
+        "a symptom scale has whole numbers; minimum, maximum and remission_cut must be whole, got 0.5, 20, 5",
+    ),
+    "remission above the range": (
+        {"endpoints.madrs.scale": SMALL_SCALE},
+        "endpoints.madrs.scale: remission_cut must be in the range of the scale, 0 to 20 points, got 30",
+    ),
+    "negative SD in a list": ({"endpoints.madrs.control_course.score_sd": [8.4, -9.0]}, "score_sd[1]: must be greater than 0, got -9"),
+    "infinite SD": ({"endpoints.madrs.baseline.sd": float("inf")}, "endpoints.madrs.baseline.sd: must be a finite number, got inf"),
+    "name with a slash": ({"analyses.a/b": {"kind": "t_test", "endpoint": "madrs"}}, "analyses.'a/b': a name must not be empty or have slashes"),
+    "source of nothing": ({"sources": {"endpoints.madrsx": "?"}}, "there is no field 'madrsx' there; did you mean 'madrs'?"),
+    "sign of another language": ({"population.where": "phq9_total >= 10 & age_years > 18"}, "'&' (write 'and') is not allowed in a formula"),
+    "visit of an adverse event after the end": (
+        {"endpoints.nausea": {"kind": "adverse_event", "control_risk": 0.1, "risk_weeks": 8.0, "exposure_weeks": 12.0}},
+        "endpoints.nausea.exposure_weeks: visit at week 12 is after the end, week 8",
+    ),
+    "data file that is not there": ({"population.data": "nosuch.csv"}, "population.data: no file 'nosuch.csv' and no data set of that name"),
+    "description of nothing": ({"population.describe": ["height"]}, "population.describe: no column called 'height'"),
+    "carrying forward without a baseline": (
+        {
+            "endpoints.relief": {"kind": "binary", "control_risk": 0.3},
+            "analyses.relief": {"kind": "risk_difference", "endpoint": "relief", "missing": "locf"},
+        },
+        "analyses.relief.missing: locf carries scores of earlier visits forward; 'relief' has no baseline",
+    ),
+    "estimand that the analysis does not estimate": (
+        {
+            "estimands.ratio": {"endpoint": "madrs", "outcome": "response", "summary": "risk_ratio"},
+            "analyses.response.estimand": "ratio",
+        },
+        "analyses.response.estimand: asks for a risk ratio, which risk_difference does not estimate: it gives a risk difference",
+    ),
+    "estimand without an endpoint": (
+        {"estimands.early": {"week": 4.0}},
+        "estimands.early.endpoint: is needed with week; endpoints are madrs, shaps",
     ),
     "failures among numbers": (
         {"analyses.severity.missing": "non_response"},

@@ -50,7 +50,7 @@ def _biomarker(sample: Sample, request: Request) -> Iterator[str]:
         share = 100 * float(sample.weight[crp.below].sum() / sample.weight.sum())
         yield f"{int(crp.below.sum()):,} values ({share:.1f}%) lie below the limit of detection, {crp.limit:g} mg/L, and count as censored"
     median = float(np.exp(weighted_quantiles(crp.logarithm, sample.weight, np.array([0.5]))[0]))
-    if not 0.3 <= median <= 30:
+    if not 0.3 <= median <= 12:
         yield f"the median of {request.crp} is {median:.2g}; CRP in mg/L is usually 0.5 to 10 (1 mg/dL is 10 mg/L)"
 
 

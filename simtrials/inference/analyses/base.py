@@ -47,7 +47,9 @@ class Analysis(Component):
         description="excluded: patients without the outcome are left out; non_response: they count as failures; locf, bocf: carried forward",
     )
     analysis_set: AnalysisSet = Field(default="all_randomised", description="who is analysed")
-    alpha: OpenProbability = Field(default=0.05, description="two-sided level of test and interval; ignored when one_sided_alpha is given")
+    alpha: OpenProbability = Field(
+        default=0.05, description="two-sided level of test and interval; give one_sided_alpha instead for a one-sided test"
+    )
     one_sided_alpha: OneSidedLevel | None = Field(default=None, description="one-sided level of a test in the direction of benefit, below 0.5")
     label: str | None = Field(default=None, description="how tables and figures call it")
 
@@ -152,7 +154,7 @@ class Analysis(Component):
         week = self.week if self.week is not None else measured.weeks[-1]
         arm = data.arm
         if self.where is not None:
-            arm = np.where(parse(self.where).truth(data.columns), arm, np.int8(-1))
+            arm = np.where(parse(self.where).truth(known_before_randomisation(data, measured)), arm, np.int8(-1))
         if self.analysis_set == "post_baseline":
             arm = np.where(measured.observed.any(axis=2), arm, np.int8(-1))
         elif self.analysis_set == "completers":
@@ -200,21 +202,9 @@ class View:
         by_visit = np.stack([self.outcome.read(self.measured, week).T for week in self.measured.weeks])
         return by_visit.transpose(2, 1, 0)
 
-    def names(self) -> Mapping[str, Column]:
-        """Everything a covariate may name."""
-        names: dict[str, Column] = dict(self.data.columns)
-        for name, measured in self.data.endpoints.items():
-            if measured.baseline is not None:
-                names[f"{name}.baseline"] = measured.baseline
-            if measured.screening is not None:
-                names[f"{name}.screening"] = measured.screening
-        if self.measured.baseline is not None:
-            names["baseline"] = self.measured.baseline
-        return names
-
     def covariates(self, texts: tuple[str, ...]) -> list[FloatArray]:
         """Columns of the model, (R, P) each; a category of L levels becomes L - 1 columns."""
-        names = self.names() if texts else {}
+        names = known_before_randomisation(self.data, self.measured) if texts else {}
         return [column for text in texts for column in _columns(parse(text).evaluate(names))]
 
     def counts(self) -> EventCounts:
@@ -222,10 +212,27 @@ class View:
         return event_counts(self.value, self.arm, self.active)
 
 
+def known_before_randomisation(data: TrialData, own: Measurements) -> Mapping[str, Column]:
+    """Everything that covariates and subgroups may name; `baseline` is that of the endpoint itself."""
+    names: dict[str, Column] = dict(data.columns)
+    for name, measured in data.endpoints.items():
+        if measured.baseline is not None:
+            names[f"{name}.baseline"] = measured.baseline
+        if measured.screening is not None:
+            names[f"{name}.screening"] = measured.screening
+    if own.baseline is not None:
+        names["baseline"] = own.baseline
+    return names
+
+
 def _columns(value: Column | BoolArray) -> list[FloatArray]:
+    """Columns of a model; a formula without a finite value, such as ln(0), is missing, and so is an empty category."""
     if isinstance(value, Category):
-        return [(value.codes == level).astype(np.float64) for level in range(1, len(value.levels))]
-    return [value.astype(np.float64)]
+        empty = value.codes < 0
+        columns = [(value.codes == level).astype(np.float64) for level in range(1, len(value.levels))]
+        return [np.where(empty, np.nan, column) for column in columns] if empty.any() else columns
+    number = value.astype(np.float64)
+    return [number if np.isfinite(number).all() else np.where(np.isfinite(number), number, np.nan)]
 
 
 ANALYSES = Registry("analyses", "analysis", Analysis)

@@ -103,7 +103,7 @@ class MultipleImputation(Imputation):
 
     @property
     def way(self) -> str:
-        return f"{self.n_imputations} imputations"
+        return "multiple imputation"
 
     def estimate(self, data: TrialData) -> Estimates:
         return self.estimate_by_luck(data, np.random.Generator(np.random.SFC64(0)))

@@ -77,7 +77,9 @@ class Course:
         for i, arm in enumerate(self.arms):
             color, marker, face = arm_marks(i)
             axes.fill_between(self.weeks, arm.low, arm.high, color=look.ARM_FILLS[i % 4], alpha=0.55, lw=0, zorder=1)
-            axes.plot(self.weeks, arm.mean, color=color, marker=marker, mfc=face, mec=color, lw=look.DATA_PT, zorder=3 + i, clip_on=False)
+            above = 3 + i if i or not self._close() else 3 + len(self.arms)  # control lies on top of an arm that would hide it
+            line = (0, (3, 2)) if i == 0 and self._close() else "-"
+            axes.plot(self.weeks, arm.mean, color=color, marker=marker, mfc=face, mec=color, lw=look.DATA_PT, ls=line, zorder=above, clip_on=False)
         low, high = min(float(arm.low.min()) for arm in self.arms), max(float(arm.high.max()) for arm in self.arms)
         pad = 0.06 * (high - low)
         axes.set_ylim(low - pad, high + pad)
@@ -87,6 +89,11 @@ class Course:
         axes.spines["bottom"].set_position(("outward", 3))
         axes.set_xlabel("weeks since randomization")
         axes.set_ylabel(f"mean {self.scale} score (points)")
+
+    def _close(self) -> bool:
+        """Whether an arm's line would cover that of control."""
+        spread = max(float(arm.high.max()) for arm in self.arms) - min(float(arm.low.min()) for arm in self.arms)
+        return any(float(np.abs(arm.mean - self.arms[0].mean).max()) < 0.02 * spread for arm in self.arms[1:])
 
     def _names(self, page: Sheet, axes: Axes, height: float) -> None:
         """The arms' names at the end of their lines, moved apart where they are close."""

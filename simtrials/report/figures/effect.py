@@ -13,10 +13,10 @@ from simtrials.core.arrays import FloatArray
 from simtrials.engine.result import Run
 from simtrials.engine.scenario import Scenario
 from simtrials.report import look, numbers
-from simtrials.report.assumed import biomarker_of, effects_of, latent_sd, shape_in_words
+from simtrials.report.assumed import benefit_unit, biomarker_of, effects_of, latent_sd, shape_in_words
 from simtrials.report.figures.biomarker import merged
 from simtrials.report.figures.canvas import Sheet, finished, line_height, log_axis, number_axis, round_steps, sheet, text_width
-from simtrials.report.names import digits_of, spoken, spoken_endpoint
+from simtrials.report.names import spoken, spoken_endpoint
 
 BODY_MM, AXIS_MM, LEFT_MM, RIGHT_MM, RUG_MM, TOP_MM = 56.0, 9.5, 13.0, 15.0, 7.0, 3.0
 
@@ -38,7 +38,6 @@ class EffectByBiomarker:
 
     endpoint: str
     unit: str
-    digits: int
     sd: float | None
     biomarker: str
     biomarker_unit: str
@@ -168,8 +167,7 @@ def _seen(run: Run, name: str) -> EffectByBiomarker:
     key = "usual_enrolled" if first["acts_on"] == "usual" else "enrolled"
     return EffectByBiomarker(
         endpoint=spoken_endpoint(scenario, name),
-        unit=endpoint.unit if endpoint.unit != "probability" else "log odds ratio",
-        digits=digits_of(endpoint),
+        unit=benefit_unit(endpoint)[0],
         sd=latent_sd(endpoint, "change") if endpoint.has_baseline else None,
         biomarker=marker,
         biomarker_unit=unit,
@@ -185,9 +183,11 @@ def _seen(run: Run, name: str) -> EffectByBiomarker:
 def _curve(scenario: Scenario, name: str, arm: str, about: Mapping[str, Any]) -> Curve:
     endpoint, mean = scenario.endpoints[name], about["mean_enrolled"]
     sd = latent_sd(endpoint, "change") if endpoint.has_baseline else None
-    smd = f" (SMD {numbers.fixed(mean / sd, 2)})" if sd else ""
+    smd = f" (SMD {numbers.fixed(mean / sd, 2)}, SD of the change)" if sd else ""
+    unit, digits = benefit_unit(endpoint)
+    unit = "points" if endpoint.symptom_scale else unit
     who = f"{spoken(arm)}: " if len(scenario.design.arms) > 2 else ""
-    words = f"{who}mean over the enrolled {numbers.fixed(mean, digits_of(endpoint))} points{smd}"
+    words = f"{who}mean over the enrolled {numbers.fixed(mean, digits)} {unit}{smd}"
     return Curve(arm, np.asarray(about["grid"]), np.asarray(about["curve"]), mean, words)
 
 

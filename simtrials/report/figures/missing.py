@@ -87,10 +87,11 @@ class Missing:
             page.text(right + (a + 1) * SHARE_MM, head, name, look.NOTE_PT, ha="right", color=look.SECONDARY)
         for row, (pattern, shares) in enumerate(self.patterns):
             middle = body - (row + 1.5) * ROW_MM
-            for v, sign in enumerate(pattern):
-                _box(page, PATTERNS_MM + (v + 0.5) * pitch, middle, size, sign == "1")
-            if set(pattern) - {"0", "1"}:
-                page.text(PATTERNS_MM, middle, pattern, look.NOTE_PT)
+            if set(pattern) <= {"0", "1"}:
+                for v, sign in enumerate(pattern):
+                    _box(page, PATTERNS_MM + (v + 0.5) * pitch, middle, size, sign == "1")
+            else:
+                page.text(PATTERNS_MM, middle, f"{pattern} (less frequent)", look.NOTE_PT)
             for a, share in enumerate(shares):
                 page.text(right + (a + 1) * SHARE_MM, middle, numbers.fixed(100 * share, 1), ha="right")
 

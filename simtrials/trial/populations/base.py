@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
+from pydantic import Field
 
 from simtrials.core.arrays import FloatArray
-from simtrials.core.check import Component
+from simtrials.core.check import Component, Many
 from simtrials.core.data import Table
 from simtrials.core.expressions import Category, Column
 from simtrials.core.registry import Registry
@@ -48,6 +49,9 @@ class Population(Component):
     """Declares who could be enrolled."""
 
     kind: str
+    describe: Many[str] = Field(
+        default=(), description="columns of which the report compares the enrolled with the screened, beside those that the scenario uses"
+    )
 
     def files(self) -> tuple[str, ...]:
         """Names or paths of the data files it is made from."""
