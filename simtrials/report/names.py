@@ -119,6 +119,9 @@ def _scales_asking(scenario: Scenario, outcome: str) -> int:
     return len({analysis.endpoint for analysis in scenario.analyses.values() if outcome_of(scenario, analysis) == outcome})
 
 
+FILLED = {"non_response": "missing = failure", "locf": "LOCF", "bocf": "BOCF"}  # how labels name a way to fill missing values
+
+
 def labels_of(scenario: Scenario) -> dict[str, str]:
     """The label of each analysis: its own, or its method with what tells it from the others of its question."""
     labels = {name: analysis.label or _label(scenario, analysis) for name, analysis in scenario.analyses.items()}
@@ -138,6 +141,8 @@ def _label(scenario: Scenario, analysis: Analysis) -> str:
         parts.append(spoken_in(analysis.where, scenario))
     if analysis.analysis_set != "all_randomised":
         parts.append(analysis.analysis_set.replace("_", " "))
+    if analysis.missing in FILLED:
+        parts.append(FILLED[analysis.missing])
     return ", ".join(parts)
 
 

@@ -148,3 +148,28 @@ def test_rater_noise_reaches_the_screening_reading():
     quiet, noisy = (block(departures, changes=changes).data.endpoints["symptoms"].screening.std() for departures in ({}, {"noise": NOISE}))
     error = 4 * 60 / np.sqrt(2 * 256 * 400)
     assert abs(noisy - np.hypot(quiet, 40)) < 2 * error
+
+
+# ---- the recorded baseline, where a protocol reads it
+
+INFLATED = {"kind": "baseline_inflation", "endpoint": "symptoms", "probability": 0.5, "points": 60.0}
+
+
+def test_strata_and_subgroups_see_the_baseline_that_raters_recorded():
+    """Strata on the recorded baseline are balanced whatever raters did to it; those on the true one, the wrong version, are not."""
+    design = {
+        "kind": "fixed",
+        "n_patients": 200,
+        "allocation": {"kind": "stratified_blocks", "strata": ["symptoms.baseline >= 0"], "block_size": 2},
+    }
+    declared = {"noise": NOISE, "inflated": INFLATED}
+    simulated, true = (block(declared, changes={"design": design}, complete=complete) for complete in (False, True))
+    recorded, faultless = (trial.data.endpoints["symptoms"].baseline >= 0 for trial in (simulated, true))
+    arm = simulated.data.arm
+    np.testing.assert_array_equal(simulated.data.stratum, recorded)
+    difference = np.abs((recorded & (arm == 1)).sum(axis=1) - (recorded & (arm == 0)).sum(axis=1))
+    assert difference.max() <= 1
+    assert np.abs((faultless & (arm == 1)).sum(axis=1) - (faultless & (arm == 0)).sum(axis=1)).max() > 3
+    subgroup = scenario(declared, design=design, analyses={"severity": SEVERITY | {"where": "baseline >= 0"}}).analyses["severity"]
+    seen = subgroup.view(simulated.data).arm >= 0
+    np.testing.assert_array_equal(seen, recorded)
