@@ -13,6 +13,7 @@ from simtrials.core.data import EffectScale, Estimates, SimulatedTrial, TrialDat
 from simtrials.core.errors import Problem
 from simtrials.core.expressions import ExpressionError
 from simtrials.core.rng import BLOCK_SIZE, Purpose, Streams
+from simtrials.engine.memory import keep_freed_memory
 from simtrials.inference.analyses import Analysis
 from simtrials.inference.estimands import TREATMENT_POLICY, Estimand, as_analysed
 from simtrials.trial import PreparedTrial, simulate
@@ -50,6 +51,7 @@ class Simulation:
 
     def trials(self, block: int) -> SimulatedTrial:
         """The simulated trials of a block, with their patients."""
+        keep_freed_memory()
         return simulate(self.trial, Streams(self.seed, Purpose.RUN, block))
 
     def columns(self, block: int) -> Columns:

@@ -8,6 +8,7 @@ from simtrials.core.data import Table
 from simtrials.core.errors import DeclarationError, Problem, did_you_mean
 from simtrials.engine.blocks import Simulation
 from simtrials.engine.files import located, scenario_from, set_at
+from simtrials.engine.memory import keep_freed_memory
 from simtrials.engine.scenario import Scenario
 from simtrials.trial import prepare
 from simtrials.trial.checks import names_in
@@ -64,6 +65,7 @@ def ready(scenario: Scenario, tables: Mapping[str, Table], everything: bool = Fa
     DeclarationError
         When the parts cannot be prepared, or an analysis names something that is not measured.
     """
+    keep_freed_memory()
     unknown = list(_unknown_names(scenario, tables))
     try:
         trial = prepare(scenario, tables, scenario.seed, scenario.expressions, everything)

@@ -141,6 +141,13 @@ def occur(state: Following, i: int, ready: Ready, luck: FloatArray, event: Float
 
 
 @kernel
+def _chance(odds: float, exponent: float) -> float:
+    """1 - (1 - hazard)^exponent for a hazard given as log odds."""
+    hazard = 1.0 / (1.0 + np.exp(-odds))
+    return hazard if exponent == 1.0 else 1.0 - (1.0 - hazard) ** exponent
+
+
+@kernel
 def _occur(
     luck: FloatArray,
     arm: ArmArray,
@@ -154,17 +161,24 @@ def _occur(
     exponent: float,
     event: FloatArray,
 ) -> None:
-    """The event happens where the luck is below 1 - (1 - hazard)^exponent and it has not happened before."""
-    by_arm = 1.0 - (1.0 - 1.0 / (1.0 + np.exp(-intercept))) ** exponent
+    """The event happens where the luck is below the chance and it has not happened before.
+
+    Chances take an exponential, so they are computed only for luck below the largest chance that anybody in the block can have.
+    """
+    largest = intercept.max()
+    if worse.size > 0:
+        largest += max(per_point * worse.max(), per_point * worse.min())
+    if ill.size > 0:
+        largest += max(when_ill, 0.0)
+    bound = _chance(largest, exponent) * (1.0 + 1e-12)
     for p in range(luck.shape[0]):
         for r in range(luck.shape[1]):
-            chance = by_arm[arm[p, r]]
-            if worse.size > 0 or ill.size > 0:
+            if luck[p, r] < bound and event[p, r] == np.inf:
                 odds = intercept[arm[p, r]]
                 if worse.size > 0:
                     odds += per_point * worse[p, r]
                 if ill.size > 0:
                     odds += when_ill * ill[p, r]
-                chance = 1.0 - (1.0 - 1.0 / (1.0 + np.exp(-odds))) ** exponent
-            if luck[p, r] < chance and event[p, r] == np.inf:
-                event[p, r] = start + length * (luck[p, r] / chance)
+                chance = _chance(odds, exponent)
+                if luck[p, r] < chance:
+                    event[p, r] = start + length * (luck[p, r] / chance)
