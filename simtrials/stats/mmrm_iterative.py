@@ -15,36 +15,37 @@ from simtrials.stats.covariances import Covariance, Structure, bend, entries, sl
 from simtrials.stats.regression import COLLINEAR_BELOW
 from simtrials.stats.restricted_likelihood import (
     Climb,
-    Slopes,
-    between,
+    along_means,
+    average_information,
+    between_means,
     climb_to,
-    cross,
     expected_information,
-    inverted,
-    lower_slopes,
-    places,
-    quadratic,
+    observed_information,
     residuals,
-    sandwiched,
     slopes_at,
 )
-from simtrials.stats.visit_sums import Block, Patterns, block_of, patterns_of
+from simtrials.stats.small_matrices import between, cross, inverted, lower, lower_slopes, places, sandwiched, traced
+from simtrials.stats.visit_sums import Block, Patterns, block_of, in_fours, patterns_of
 
 DegreesOfFreedom = Literal["satterthwaite", "kenward_roger"]
 Information = Literal["observed", "expected"]
-Tuples = TypeVar("Tuples", Block, Patterns, Climb)
+Tuples = TypeVar("Tuples", Block, Patterns, Climb, "Top")
 
+NEAR, CLOSE, SETTLED, SHORT_STEP = 0.3, 1e-7, 1e-13, 1e-16
+"""Squared lengths of the last step in standard errors of the parameters, at which second derivatives become more exact, see `_Curvature`. The
+climb ends with an exact step shorter than SHORT_STEP: the next one would be far shorter."""
 MAX_ITERATIONS = 50
 MAX_HALVINGS = 20
 PATIENCE = 10
-"""Steps of average information, which are cheap, before those of observed information, which fewer are needed of. A random slope's variance
-may be 0, where average information says nothing: there the observed one is used from the start."""
-SHORT_STEP = 1e-14
-"""The climb ends with the step whose squared length, in standard errors of the parameters, is below this: the next one is far shorter."""
+"""Steps after which second derivatives are exact in any case. A random slope's variance may be 0, where average information says nothing:
+there they are from the start."""
 NO_DESCENT = 1e-8
 """A step may lower the log-likelihood by this much, for near the top it changes by less than its rounding error."""
-TOGETHER = 128
-"""Replicates fitted together: few enough for their matrices to lie near the processor."""
+WORTH_SHRINKING = 0.7
+"""Replicates that are done are carried along until only this share is left."""
+TOGETHER, MATRICES = 128, 2_000_000
+"""Replicates fitted together, at most, and numbers in the matrices of all means for every entry of the covariance: few enough to lie near the
+processor."""
 
 
 class RepeatedContrast(NamedTuple):
@@ -118,7 +119,7 @@ def _starting_covariance(patterns: Patterns, design: FloatArray | None) -> tuple
     observed, moments = patterns
     n_visits, n_replicates = observed.shape[1:]
     m = moments.shape[1] - n_visits
-    rows, columns = np.tril_indices(n_visits)
+    rows, columns = lower(n_visits)
     diagonal = rows == columns
     alike = climb_to(np.repeat(diagonal[:, np.newaxis].astype(np.float64), n_replicates, axis=1), patterns, design)
     both = observed[:, rows] * observed[:, columns]
@@ -142,32 +143,73 @@ def _in_parameters(matrix: FloatArray, structure: Structure, slope: FloatArray) 
     return matrix if structure == "unstructured" else between(matrix, slope)
 
 
-def _observed_information(
-    climb: Climb, patterns: Patterns, structure: Structure, theta: FloatArray, times: FloatArray, at: Slopes
-) -> tuple[FloatArray, FloatArray]:
-    """Minus the second derivatives of the restricted likelihood in the parameters, and their expectation: (p, p, R) each."""
-    slope = slopes(structure, theta, times).swapaxes(0, 1)
-    expected = expected_information(climb, patterns, at.shared)
-    of_entries = 2 * at.average - expected
-    observed = _in_parameters(of_entries, structure, slope) - bend(structure, theta, times, at.score)
-    return np.asarray(observed), _in_parameters(expected, structure, slope)
+class Top(NamedTuple):
+    """Where the restricted likelihood is highest."""
+
+    value: FloatArray
+    """(R,) there"""
+    inverse: FloatArray
+    """as in Climb, and so the next two"""
+    phi: FloatArray
+    beta: FloatArray
+    theta: FloatArray
+    """(p, R) the parameters"""
+    information: FloatArray
+    """(p, p, R) on them, observed or expected"""
+    reached: BoolArray
+    """(R,) whether the rest is known"""
 
 
-def _direction(
-    climb: Climb, patterns: Patterns, structure: Structure, theta: FloatArray, times: FloatArray, observed: bool
-) -> tuple[FloatArray, FloatArray]:
-    """The step (p, R) of average information, or where asked for of the observed one if positive, else of the expected one; its squared length
-    in standard errors."""
-    at, slope = slopes_at(climb, patterns), slopes(structure, theta, times).swapaxes(0, 1)
-    score = cross(slope, at.score[:, np.newaxis])
-    if observed:
-        second, expected = _observed_information(climb, patterns, structure, theta, times, at)
-        inverse, positive = inverted(second)
-        inverse = np.where(np.isnan(positive), inverted(expected, drop=True)[0], inverse)
-    else:
-        inverse, _ = inverted(_in_parameters(at.average, structure, slope), drop=True)
-    step = cross(inverse, score)
-    return step[:, 0], (step * score).sum(axis=(0, 1))
+class _Curvature:
+    """Minus the second derivatives of the restricted likelihood, as exact as the distance to its top asks for.
+
+    Far from it that is average information; nearer, the observed information without what lies between means; near, the exact one, in which
+    that part may stem from a point before the last step, if that was short.
+    """
+
+    def __init__(self, structure: Structure, times: FloatArray, n_entries: int, n_replicates: int) -> None:
+        self.structure, self.times, self.at_once = structure, times, structure == "random_slope"
+        self.between = np.zeros((n_entries, n_entries, n_replicates))
+        self.known = np.full(n_replicates, False)
+
+    def shrink(self, going: IntArray) -> None:
+        """Keep some of the replicates."""
+        self.between, self.known = self.between.take(going, axis=-1), self.known[going]
+
+    def look(self, climb: Climb, patterns: Patterns, theta: FloatArray, length: FloatArray, going: BoolArray) -> None:
+        """Look at a point which a step of squared length `length` led to, most exactly for those which are still `going`."""
+        self.climb, self.patterns, self.at = climb, patterns, slopes_at(climb, patterns)
+        self.slope, self.bent = slopes(self.structure, theta, self.times).swapaxes(0, 1), bend(self.structure, theta, self.times, self.at.score)
+        self.score = cross(self.slope, self.at.score[:, np.newaxis])
+        settled = self.known & (length < SETTLED) & (not self.at_once)
+        anew = going & ~settled & ((length < CLOSE) | self.at_once)
+        self.exact = anew | settled
+        if anew.any():
+            which = np.flatnonzero(anew)
+            self.between[..., which] = between_means(climb, patterns, self.at, which)
+            self.known |= anew
+        near = self.exact | (length < NEAR)
+        self.second = np.empty((len(theta), *theta.shape))
+        if near.any():
+            self.second = self._in_parameters(observed_information(climb, patterns, self.at, self.between)) - self.bent
+        if not near.all():
+            self.second = np.where(near, self.second, self._in_parameters(average_information(climb, self.at)))
+
+    def step(self) -> tuple[FloatArray, FloatArray]:
+        """The step (p, R) to where a parabola is highest, and its squared length in standard errors."""
+        inverse, found = inverted(self.second, drop=not self.at_once)
+        if np.isnan(found).any():
+            positive = self.expected() if self.at_once else self._in_parameters(average_information(self.climb, self.at))
+            inverse = np.where(np.isnan(found), inverted(positive, drop=True)[0], inverse)
+        step = cross(inverse, self.score)
+        return step[:, 0], (step * self.score).sum(axis=(0, 1))
+
+    def expected(self) -> FloatArray:
+        """(p, p, R) expected information, where `exact`."""
+        return self._in_parameters(expected_information(self.climb, self.patterns, self.at, self.between))
+
+    def _in_parameters(self, matrix: FloatArray) -> FloatArray:
+        return _in_parameters(matrix, self.structure, self.slope)
 
 
 def _advance(
@@ -189,54 +231,62 @@ def _advance(
     return ahead, moved_theta, moved
 
 
-def _top(
-    sigma: FloatArray, patterns: Patterns, structure: Structure, times: FloatArray, design: FloatArray | None
-) -> tuple[Climb, FloatArray, BoolArray]:
-    """Where the restricted likelihood is highest, the parameters (p, R) there, and whether the top was reached."""
-    theta = starting_values(structure, sigma, times)
-    climb = climb_to(entries(structure, theta, times), patterns, design)
-    which = np.arange(theta.shape[1])
-    top, at_top, reached = take(climb, which), theta.copy(), np.full(which.size, False)
+def _top(sigma: FloatArray, patterns: Patterns, structure: Structure, model: Model) -> Top:
+    """The top of the restricted likelihood, climbed from the covariance `sigma` (S, R)."""
+    theta = starting_values(structure, sigma, model.times)
+    climb = climb_to(entries(structure, theta, model.times), patterns, model.design)
+    which, going, length = np.arange(theta.shape[1]), np.full(theta.shape[1], True), np.full(theta.shape[1], np.inf)
+    curvature = _Curvature(structure, model.times, *sigma.shape)
+    of_top = (climb.value, climb.inverse, climb.phi, climb.beta, theta, np.empty((len(theta), *theta.shape)), going)
+    top = Top(*(np.zeros_like(part) for part in of_top))
     for iteration in range(MAX_ITERATIONS):
-        observed = structure == "random_slope" or iteration >= PATIENCE
-        step, length = _direction(climb, patterns, structure, theta, times, observed)
-        climb, theta, moved = _advance(climb, step, patterns, structure, theta, times, design)
-        done = moved & (length < SHORT_STEP)
-        _put(top, which[done], climb, done)
-        at_top[:, which[done]] = theta[:, done]
-        reached[which[done]] = True
-        going = np.flatnonzero(moved & ~done)
-        if going.size == 0:
+        curvature.at_once |= iteration >= PATIENCE
+        curvature.look(climb, patterns, theta, length, going)
+        step, length = curvature.step()
+        climb, theta, moved = _advance(climb, step, patterns, structure, theta, model.times, model.design)
+        done = going & moved & curvature.exact & (length < SHORT_STEP)
+        if done.any():
+            information = curvature.second if model.information == "observed" else curvature.expected()
+            for part, new in zip(top, (climb.value, climb.inverse, climb.phi, climb.beta, theta, information, done), strict=True):
+                part[..., which[done]] = new[..., done]
+        going &= moved & ~done
+        if not going.any():
             break
-        if going.size < which.size:
-            which, theta, climb, patterns = which[going], theta.take(going, axis=1), take(climb, going), take(patterns, going)
-    return top, at_top, reached
+        if going.mean() < WORTH_SHRINKING:
+            left = np.flatnonzero(going)
+            curvature.shrink(left)
+            which, going, length, theta, climb, patterns = (
+                which[left],
+                going[left],
+                length[left],
+                theta[:, left],
+                take(climb, left),
+                take(patterns, left),
+            )
+    return top
 
 
 # ---- inference
 
 
-def _inference(climb: Climb, patterns: Patterns, structure: Structure, theta: FloatArray, model: Model) -> FloatArray:
+def _inference(top: Top, patterns: Patterns, structure: Structure, model: Model) -> FloatArray:
     """Estimate, standard error and degrees of freedom (3, R); NaN where the information on the parameters is not positive."""
     n_visits = patterns.observed.shape[1]
-    by_visit = np.zeros((n_visits, len(climb.beta) // n_visits))
+    by_visit = np.zeros((n_visits, len(top.beta) // n_visits))
     by_visit[:, -1] = model.weights
     contrast = by_visit.ravel()
-    along = np.tensordot(contrast, climb.phi, axes=1)
+    along = np.tensordot(contrast, top.phi, axes=1)
     variance = contrast @ along
     fitted, with_columns = residuals(patterns.moments, along, 0.0, n_visits)
-    outer = sandwiched(climb, fitted)
-    at, slope = slopes_at(climb, patterns), slopes(structure, theta, model.times).swapaxes(0, 1)
+    outer = sandwiched(top.inverse, fitted)
+    slope = slopes(structure, top.theta, model.times).swapaxes(0, 1)
     gradient = cross(slope, lower_slopes(outer.sum(axis=0))[:, np.newaxis])
-    if model.information == "observed":
-        information, _ = _observed_information(climb, patterns, structure, theta, model.times, at)
-    else:
-        information = _in_parameters(expected_information(climb, patterns, at.shared), structure, slope)
-    weight, positive = inverted(information, drop=True)
+    weight, positive = inverted(top.information, drop=True)
     df = 2 * variance**2 / between(weight, gradient)[0, 0] + 0 * positive
     if model.df == "kenward_roger":
-        variance = variance + 2 * (weight * _in_parameters(quadratic(climb, outer, with_columns), structure, slope)).sum(axis=(0, 1))
-    return np.stack([contrast @ climb.beta, np.sqrt(variance), df])
+        less_means = traced(outer, top.inverse) - along_means(top.inverse, top.phi, with_columns)
+        variance = variance + 2 * (weight * _in_parameters(less_means, structure, slope)).sum(axis=(0, 1))
+    return np.stack([contrast @ top.beta, np.sqrt(variance), df])
 
 
 def few_at_visits(block: Block, model: Model) -> BoolArray:
@@ -251,32 +301,40 @@ def fit_block(block: Block, model: Model, few: BoolArray) -> RepeatedContrast:
     n_replicates = block.outcome.shape[2]
     found, status, used = np.full((3, n_replicates), np.nan), np.full(n_replicates, -1), np.full(n_replicates, -1)
     patterns = patterns_of(block)
-    for first in range(0, n_replicates, TOGETHER):
-        some = slice(first, first + TOGETHER)
-        those = take(patterns, np.arange(n_replicates)[some])
+    n_patterns = np.count_nonzero(patterns.moments[:, 0, 0], axis=0)
+    in_order = np.argsort(n_patterns, kind="stable")  # those with few patterns together: patterns of nobody cost as much as others
+    n_visits, n_means = len(block.outcome), len(block.outcome) * (len(block.columns) + 1)
+    together = max(1, min(TOGETHER, MATRICES // (n_visits * (n_visits + 1) // 2 * n_means**2)))
+    for first in range(0, n_replicates, together):
+        some = in_order[first : first + together]
+        last = in_fours(np.flatnonzero(patterns.moments[:, 0, 0, some].any(axis=1)).max(initial=0) + 1)
+        those = Patterns(*(part[:last].take(some, axis=-1) for part in patterns))
         with np.errstate(all="ignore"):
-            _fit_some(those, few[some], model, found[:, some], status[some], used[some])
+            found[:, some], status[some], used[some] = _fit_some(those, few[some], model)
     return RepeatedContrast(found[0], found[1], found[2], used, status)
 
 
-def _fit_some(patterns: Patterns, few: BoolArray, model: Model, found: FloatArray, status: IntArray, used: IntArray) -> None:
+def _fit_some(patterns: Patterns, few: BoolArray, model: Model) -> tuple[FloatArray, IntArray, IntArray]:
+    """Estimate, standard error and degrees of freedom (3, R), the status, and the place of the covariance used."""
     sigma, collinear, constant = _starting_covariance(patterns, model.design)
-    status[:] = np.select([few, collinear, constant], [Status.TOO_FEW_PATIENTS, Status.COLLINEAR, Status.NO_VARIATION], Status.NOT_CONVERGED)
+    found, used = np.full((3, few.size), np.nan), np.full(few.size, -1)
+    status = np.select([few, collinear, constant], [Status.TOO_FEW_PATIENTS, Status.COLLINEAR, Status.NO_VARIATION], Status.NOT_CONVERGED)
     left = np.flatnonzero(status == Status.NOT_CONVERGED)
     for place, structure in enumerate(model.order):
         if left.size == 0:
             break
-        those = take(patterns, left)
-        climb, theta, reached = _top(sigma[:, left], those, structure, model.times, model.design)
-        there = np.flatnonzero(reached)
+        those = patterns if left.size == few.size else take(patterns, left)
+        top = _top(sigma[:, left], those, structure, model)
+        there = np.flatnonzero(top.reached)
         if there.size == 0:
             continue
         contrast = np.full((3, left.size), np.nan)
-        contrast[:, there] = _inference(take(climb, there), take(those, there), structure, theta.take(there, axis=1), model)
+        contrast[:, there] = _inference(take(top, there), take(those, there), structure, model)
         fitted = ~np.isnan(contrast).any(axis=0)
         found[:, left[fitted]] = contrast[:, fitted]
         status[left[fitted]], used[left[fitted]] = Status.OK, place
         left = left[~fitted]
+    return found, status, used
 
 
 def iterative_mmrm(

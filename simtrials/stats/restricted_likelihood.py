@@ -13,105 +13,8 @@ import numpy as np
 from simtrials.core.arrays import FloatArray, IntArray
 from simtrials.core.kernels import kernel
 from simtrials.stats.regression import COLLINEAR_BELOW
+from simtrials.stats.small_matrices import between, cross, entries_of, inner, invert, inverted, over_patterns, places, sandwiched, traced
 from simtrials.stats.visit_sums import Patterns
-
-FEW = 32
-"""Replicates taken together where there is a matrix of all means for every entry of the covariance: they stay near the processor."""
-
-# ---- algebra of small matrices
-
-
-@kernel
-def _multiply(first: FloatArray, second: FloatArray, product: FloatArray) -> None:
-    size = first.shape[1]
-    for n in range(product.shape[0]):
-        a, b = first[n % first.shape[0]], second[n % second.shape[0]]
-        for i in range(product.shape[1]):
-            for j in range(product.shape[2]):
-                for r in range(product.shape[3]):
-                    product[n, i, j, r] = 0.0
-                for k in range(0, size - 3, 4):
-                    for r in range(product.shape[3]):
-                        one = a[k, i, r] * b[k, j, r] + a[k + 1, i, r] * b[k + 1, j, r]
-                        two = a[k + 2, i, r] * b[k + 2, j, r] + a[k + 3, i, r] * b[k + 3, j, r]
-                        product[n, i, j, r] += one + two
-                for k in range(size - size % 4, size):
-                    for r in range(product.shape[3]):
-                        product[n, i, j, r] += a[k, i, r] * b[k, j, r]
-
-
-def cross(first: FloatArray, second: FloatArray) -> FloatArray:
-    """A'B of matrices (..., k, i, R) and (..., k, j, R); one of them may lack the leading axis."""
-    a, b = (np.ascontiguousarray(x).reshape(-1, *x.shape[-3:]) for x in (first, second))
-    product = np.empty((max(len(a), len(b)), a.shape[2], b.shape[2], a.shape[3]))
-    _multiply(a, b, product)
-    return product if max(first.ndim, second.ndim) == 4 else product[0]
-
-
-def between(matrix: FloatArray, outer: FloatArray) -> FloatArray:
-    """B'AB for symmetric A."""
-    return cross(outer, cross(matrix, outer))
-
-
-@kernel
-def _invert(matrices: FloatArray, least: float, drop: bool, log_determinant: FloatArray) -> None:
-    size, n_replicates = matrices.shape[1], matrices.shape[3]
-    diagonal, row, share = np.empty((size, n_replicates)), np.empty((size, n_replicates)), np.empty(n_replicates)
-    for n in range(matrices.shape[0]):
-        a = matrices[n]
-        for v in range(size):
-            for r in range(n_replicates):
-                diagonal[v, r] = a[v, v, r]
-        for v in range(size):
-            for r in range(n_replicates):
-                pivot, limit = a[v, v, r], least * diagonal[v, r]
-                absent = diagonal[v, r] == 0.0 or (drop and abs(pivot) <= limit)
-                share[r] = 0.0 if absent else 1.0 / pivot
-                log_determinant[n, r] += 0.0 if absent else np.log(pivot) if pivot > limit else np.nan
-            for j in range(size):
-                for r in range(n_replicates):
-                    row[j, r] = a[v, j, r]
-            for i in range(size):
-                for j in range(size):
-                    for r in range(n_replicates):
-                        a[i, j, r] -= row[i, r] * share[r] * row[j, r]
-            for j in range(size):
-                for r in range(n_replicates):
-                    a[v, j, r] = row[j, r] * share[r]
-                    a[j, v, r] = a[v, j, r]
-            for r in range(n_replicates):
-                a[v, v, r] = -share[r]
-        for i in range(size):
-            for j in range(size):
-                for r in range(n_replicates):
-                    a[i, j, r] = -a[i, j, r]
-
-
-def inverted(matrices: FloatArray, drop: bool = False) -> tuple[FloatArray, FloatArray]:
-    """Inverses of positive matrices (..., n, n, R) by sweeps, and logarithms of determinants (..., R), NaN where one is not positive.
-
-    A row whose diagonal is 0 stays 0. A pivot below a small share of its diagonal is not positive; with `drop` it is 0 and its row stays out.
-
-    Source: Goodnight (1979), The American Statistician 33, 149-158 (the sweep operator).
-    """
-    inverse = np.array(matrices, order="C")
-    log_determinant = np.zeros((*inverse.shape[:-3], inverse.shape[-1]))
-    _invert(inverse.reshape(-1, *inverse.shape[-3:]), COLLINEAR_BELOW, drop, log_determinant.reshape(-1, inverse.shape[-1]))
-    return inverse, log_determinant
-
-
-def places(n_visits: int) -> IntArray:
-    """(V, V) place of each element of a symmetric matrix among its S entries."""
-    rows, columns = np.indices((n_visits, n_visits))
-    low, high = np.minimum(rows, columns), np.maximum(rows, columns)
-    return np.asarray(high * (high + 1) // 2 + low)
-
-
-def lower_slopes(matrix: FloatArray) -> FloatArray:
-    """(S, R) derivatives in the entries of a symmetric matrix, from the derivatives (V, V, R) in its elements."""
-    rows, columns = np.tril_indices(len(matrix))
-    return np.asarray(matrix[rows, columns] * np.where(rows == columns, 1.0, 2.0)[:, np.newaxis])
-
 
 # ---- the likelihood
 
@@ -135,26 +38,72 @@ class Climb(NamedTuple):
     """(K, m, V, R) products of columns and residuals, likewise"""
 
 
-def _entries(matrices: FloatArray) -> FloatArray:
-    """(K, S, R) entries of symmetric matrices (K, V, V, R)."""
-    rows, columns = np.tril_indices(matrices.shape[1])
-    return matrices[:, rows, columns]
+@kernel
+def _invert_observed(sigma: FloatArray, observed: FloatArray, inverse: FloatArray, log_determinant: FloatArray) -> None:
+    """Inverse covariance (K, V, V, R) of the visits observed in each pattern, 0 elsewhere, and logarithms of determinants (K, R)."""
+    for k in range(observed.shape[0]):
+        line = 0
+        for i in range(observed.shape[1]):
+            for j in range(i + 1):
+                for r in range(sigma.shape[1]):
+                    inverse[k, i, j, r] = sigma[line, r] * observed[k, i, r] * observed[k, j, r]
+                line += 1
+    invert(inverse, COLLINEAR_BELOW, False, log_determinant)
 
 
-def _summed(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Products summed over patterns: (i, ..., R) from (K, i, R) and (K, ..., R)."""
-    other = second.reshape(len(second), -1, second.shape[-1])
-    return cross(first, other).reshape(first.shape[1], *second.shape[1:])
+@kernel
+def _normal_equations(inverse: FloatArray, moments: FloatArray, information: FloatArray, right: FloatArray) -> None:
+    """X' V^-1 X (N, N, R) and X' V^-1 y (N, 1, R), added up over patterns."""
+    n_visits = inverse.shape[1]
+    m = moments.shape[1] - n_visits
+    for k in range(inverse.shape[0]):
+        for s in range(n_visits):
+            for t in range(n_visits):
+                for i in range(m):
+                    for r in range(right.shape[2]):
+                        right[s * m + i, 0, r] += inverse[k, s, t, r] * moments[k, m + t, i, r]
+            for t in range(s + 1):
+                for i in range(m):
+                    for j in range(m):
+                        for r in range(right.shape[2]):
+                            information[s * m + i, t * m + j, r] += inverse[k, s, t, r] * moments[k, i, j, r]
+    for i in range(information.shape[0]):
+        for j in range(i):
+            for r in range(right.shape[2]):
+                information[j, i, r] = information[i, j, r]
+
+
+@kernel
+def _residuals(moments: FloatArray, beta: FloatArray, outcome: float, products: FloatArray, crossed: FloatArray) -> None:
+    n_visits = products.shape[1]
+    m = crossed.shape[1]
+    for k in range(moments.shape[0]):
+        for t in range(n_visits):
+            for i in range(m):
+                for r in range(beta.shape[1]):
+                    crossed[k, i, t, r] = outcome * moments[k, m + t, i, r]
+                for j in range(m):
+                    for r in range(beta.shape[1]):
+                        crossed[k, i, t, r] -= moments[k, i, j, r] * beta[t * m + j, r]
+        for s in range(n_visits):
+            for t in range(s + 1):
+                for r in range(beta.shape[1]):
+                    products[k, s, t, r] = outcome * outcome * moments[k, m + s, m + t, r]
+                for j in range(m):
+                    for r in range(beta.shape[1]):
+                        fitted = outcome * moments[k, m + s, j, r] * beta[t * m + j, r] + beta[s * m + j, r] * crossed[k, j, t, r]
+                        products[k, s, t, r] -= fitted
+                for r in range(beta.shape[1]):
+                    products[k, t, s, r] = products[k, s, t, r]
 
 
 def residuals(moments: FloatArray, beta: FloatArray, outcome: float, n_visits: int) -> tuple[FloatArray, FloatArray]:
     """Products of `outcome` y - X beta with itself (K, V, V, R) and with the columns (K, m, V, R); `outcome` 0 takes the fitted values."""
-    m = moments.shape[1] - n_visits
-    weights = np.zeros((m + n_visits, n_visits, beta.shape[-1]))
-    weights[:m] = -beta.reshape(n_visits, m, -1).swapaxes(0, 1)
-    weights[np.arange(m, m + n_visits), np.arange(n_visits)] = outcome
-    half = cross(moments, weights)
-    return cross(weights, half), half[:, :m]
+    n_patterns, size, _, n_replicates = moments.shape
+    products = np.empty((n_patterns, n_visits, n_visits, n_replicates))
+    crossed = np.empty((n_patterns, size - n_visits, n_visits, n_replicates))
+    _residuals(moments, beta, outcome, products, crossed)
+    return products, crossed
 
 
 def climb_to(sigma: FloatArray, patterns: Patterns, design: FloatArray | None) -> Climb:
@@ -165,14 +114,12 @@ def climb_to(sigma: FloatArray, patterns: Patterns, design: FloatArray | None) -
     Source: Patterson and Thompson (1971), Biometrika 58, 545-554; Harville (1977), Journal of the American Statistical Association 72, 320-338.
     """
     observed, moments = patterns
-    n_visits, n_replicates = observed.shape[1:]
-    m = moments.shape[1] - n_visits
-    everywhere = places(n_visits)
-    inverse, log_determinant = inverted(sigma[everywhere] * observed[:, :, np.newaxis] * observed[:, np.newaxis])
-    normal = _summed(_entries(inverse), moments[:, :m])[everywhere]  # V^-1 (x) X' (X, y): (V, V, m, m + V, R)
-    information = normal[:, :, :, :m].swapaxes(1, 2).reshape(n_visits * m, n_visits * m, n_replicates)
-    visits = np.arange(n_visits)
-    right = normal[:, visits, :, m + visits].sum(axis=0).reshape(n_visits * m, 1, n_replicates)
+    n_patterns, n_visits, n_replicates = observed.shape
+    n_means = n_visits * (moments.shape[1] - n_visits)
+    inverse, log_determinant = np.empty((n_patterns, n_visits, n_visits, n_replicates)), np.zeros((n_patterns, n_replicates))
+    _invert_observed(sigma, observed, inverse, log_determinant)
+    information, right = np.zeros((n_means, n_means, n_replicates)), np.zeros((n_means, 1, n_replicates))
+    _normal_equations(inverse, moments, information, right)
     if design is None:
         phi, of_means = inverted(information)
     else:
@@ -181,7 +128,7 @@ def climb_to(sigma: FloatArray, patterns: Patterns, design: FloatArray | None) -
         phi = between(phi, spread.swapaxes(0, 1))
     beta = cross(phi, right)[:, 0]
     products, crossed = residuals(moments, beta, 1.0, n_visits)
-    deviance = (moments[:, 0, 0] * log_determinant).sum(axis=0) + of_means + (inverse * products).sum(axis=(0, 1, 2))
+    deviance = (moments[:, 0, 0] * log_determinant).sum(axis=0) + of_means + inner(inverse, products)
     return Climb(sigma, -0.5 * deviance, inverse, phi, beta, products, crossed)
 
 
@@ -189,106 +136,191 @@ def climb_to(sigma: FloatArray, patterns: Patterns, design: FloatArray | None) -
 
 
 class Slopes(NamedTuple):
-    """Derivatives of the restricted likelihood in the entries of the covariance."""
+    """Derivatives of the restricted likelihood in the entries of the covariance, and what second derivatives are made of."""
 
     score: FloatArray
     """(S, R)"""
-    average: FloatArray
-    """(S, S, R) average information, y' P A P B P y / 2"""
+    residual: FloatArray
+    """(K, V, V, R) V^-1 e e' V^-1 summed over the patients of each pattern, e being residuals"""
     shared: FloatArray
-    """(K, V, V, R) V^-1 X Phi X' V^-1 summed over the patients of each pattern"""
-
-
-def sandwiched(climb: Climb, middle: FloatArray) -> FloatArray:
-    """V^-1 M V^-1 of each pattern."""
-    return cross(climb.inverse, cross(middle, climb.inverse))
-
-
-def _traced(outer: FloatArray, inverse: FloatArray) -> FloatArray:
-    """Sum over patterns of tr(M A V^-1 B), M being `outer`: (S, S, R)."""
-    c, d = np.tril_indices(outer.shape[1])
-    a, b, at = c[:, np.newaxis], d[:, np.newaxis], places(outer.shape[1])
-    every = _summed(_entries(outer), _entries(inverse))
-    total = every[at[d, a], at[b, c]] + every[at[c, a], at[b, d]] + every[at[d, b], at[a, c]] + every[at[c, b], at[a, d]]
-    once = np.where(c == d, 0.5, 1.0)
-    return np.asarray(total * np.outer(once, once)[:, :, np.newaxis])
-
-
-def quadratic(climb: Climb, outer: FloatArray, crossed: FloatArray) -> FloatArray:
-    """e' V^-1 A P B V^-1 e (S, S, R), from sums over patients: `outer` of V^-1 e e' V^-1, and `crossed` of X' e."""
-    s, t = np.tril_indices(outer.shape[1])
-    at, visits = places(outer.shape[1]), np.arange(outer.shape[1])[:, np.newaxis]
-    every = _summed(_entries(climb.inverse), cross(climb.inverse, crossed.swapaxes(1, 2)))  # V^-1 (x) V^-1 e' X: (S, V, m, R)
-    along = (every[at[visits, s], t] + every[at[visits, t], s]).swapaxes(1, 2)  # X' V^-1 A V^-1 e: (V, m, S, R)
-    along = along.reshape(-1, *along.shape[2:]) * np.where(s == t, 0.5, 1.0)[:, np.newaxis]
-    return np.asarray(_traced(outer, climb.inverse) - between(climb.phi, along))
-
-
-def slopes_at(climb: Climb, patterns: Patterns) -> Slopes:
-    """First derivatives, and the average information.
-
-    Source: Gilmour, Thompson and Cullis (1995), Biometrics 51, 1440-1450.
-    """
-    n_patterns, n_visits, n_replicates = patterns.observed.shape
-    m = patterns.moments.shape[1] - n_visits
-    by_columns = patterns.moments[:, :m, :m].transpose(1, 2, 0, 3).reshape(m * m, n_patterns, n_replicates)
-    rows, columns = np.tril_indices(n_visits)
-    by_visits = climb.phi.reshape(n_visits, m, n_visits, m, -1)[rows, :, columns].transpose(1, 2, 0, 3).reshape(m * m, -1, n_replicates)
-    shared = sandwiched(climb, cross(by_columns, by_visits)[:, places(n_visits)])
-    residual = sandwiched(climb, climb.products)
-    gap = (residual + shared - patterns.moments[:, :1, :1] * climb.inverse).sum(axis=0)
-    return Slopes(0.5 * lower_slopes(gap), 0.5 * quadratic(climb, residual, climb.crossed), shared)
+    """(K, V, V, R) V^-1 X Phi X' V^-1 likewise"""
+    of_means: FloatArray
+    """(S, S, R) e' V^-1 A V^-1 X Phi X' V^-1 B V^-1 e"""
 
 
 @kernel
-def _change(inverse: FloatArray, moments: FloatArray, weight: FloatArray, total: FloatArray) -> None:
-    """X' V^-1 A V^-1 X for each entry of the covariance: (S, N, N, R)."""
-    n_visits = inverse.shape[1]
+def _spread_of_means(moments: FloatArray, phi: FloatArray, middle: FloatArray) -> None:
+    """X Phi X' summed over the patients of each pattern, (K, V, V, R)."""
+    n_visits = middle.shape[1]
     m = moments.shape[1] - n_visits
-    for k in range(inverse.shape[0]):
-        w = inverse[k]
-        a = 0
+    for k in range(moments.shape[0]):
         for s in range(n_visits):
-            for u in range(s + 1):
-                for t in range(n_visits):
-                    for v in range(t + 1):
-                        for r in range(weight.size):
-                            both = w[t, s, r] * w[u, v, r] + w[t, u, r] * w[s, v, r]
-                            weight[r] = 0.5 * both if s == u else both
-                        for j in range(m):
-                            for i in range(m):
-                                for r in range(weight.size):
-                                    total[a, t * m + j, v * m + i, r] += weight[r] * moments[k, j, i, r]
-                a += 1
-    for a in range(total.shape[0]):
-        for j in range(total.shape[1]):
-            for i in range(j):
-                for r in range(weight.size):
-                    total[a, i, j, r] = total[a, j, i, r]
+            for t in range(s + 1):
+                for i in range(m):
+                    for j in range(m):
+                        for r in range(phi.shape[2]):
+                            middle[k, s, t, r] += moments[k, i, j, r] * phi[s * m + i, t * m + j, r]
+                for r in range(phi.shape[2]):
+                    middle[k, t, s, r] = middle[k, s, t, r]
+
+
+@kernel
+def _gap(residual: FloatArray, shared: FloatArray, inverse: FloatArray, moments: FloatArray, gap: FloatArray) -> None:
+    """Derivatives of the likelihood in the entries of the covariance, added up over patterns."""
+    for k in range(inverse.shape[0]):
+        line = 0
+        for s in range(inverse.shape[1]):
+            for t in range(s + 1):
+                weight = 0.5 if s == t else 1.0
+                for r in range(gap.shape[1]):
+                    gap[line, r] += weight * (residual[k, s, t, r] + shared[k, s, t, r] - moments[k, 0, 0, r] * inverse[k, s, t, r])
+                line += 1
+
+
+@kernel
+def _reach(every: FloatArray, at: IntArray, along: FloatArray) -> None:
+    """X' V^-1 A V^-1 e for each entry (N, S, R), from `every` (S, V m, R), products of V^-1 with V^-1 e' X."""
+    n_visits = at.shape[0]
+    m = every.shape[1] // n_visits
+    line = 0
+    for s in range(n_visits):
+        for t in range(s + 1):
+            weight = 0.5 if s == t else 1.0
+            for v in range(n_visits):
+                for i in range(m):
+                    for r in range(along.shape[2]):
+                        along[v * m + i, line, r] = weight * (every[at[v, s], t * m + i, r] + every[at[v, t], s * m + i, r])
+            line += 1
+
+
+def along_means(inverse: FloatArray, phi: FloatArray, crossed: FloatArray) -> FloatArray:
+    """e' V^-1 A V^-1 X Phi X' V^-1 B V^-1 e (S, S, R), from X' e (K, m, V, R)."""
+    n_patterns, n_visits, _, n_replicates = inverse.shape
+    at, n_means = places(n_visits), len(phi)
+    n_entries = at[-1, -1] + 1
+    every, along = np.zeros((n_entries, n_means, n_replicates)), np.empty((n_means, n_entries, n_replicates))
+    over_patterns(inverse, cross(inverse, crossed.swapaxes(1, 2)).reshape(n_patterns, n_means, n_replicates), every)
+    _reach(every, at, along)
+    return between(phi, along)
+
+
+def slopes_at(climb: Climb, patterns: Patterns) -> Slopes:
+    """First derivatives, and what second derivatives are made of.
+
+    Source: Gilmour, Thompson and Cullis (1995), Biometrics 51, 1440-1450.
+    """
+    middle, score = np.zeros_like(climb.inverse), np.zeros(climb.sigma.shape)
+    _spread_of_means(patterns.moments, climb.phi, middle)
+    shared, residual = sandwiched(climb.inverse, middle), sandwiched(climb.inverse, climb.products)
+    _gap(residual, shared, climb.inverse, patterns.moments, score)
+    return Slopes(score, residual, shared, along_means(climb.inverse, climb.phi, climb.crossed))
+
+
+@kernel
+def _half_of_expected(shared: FloatArray, inverse: FloatArray, moments: FloatArray, taken_off: FloatArray, middle: FloatArray) -> None:
+    for k in range(inverse.shape[0]):
+        for s in range(inverse.shape[1]):
+            for t in range(inverse.shape[2]):
+                for r in range(inverse.shape[3]):
+                    middle[k, s, t, r] = 0.5 * (moments[k, 0, 0, r] * inverse[k, s, t, r] - shared[k, s, t, r]) - taken_off[k, s, t, r]
+
+
+def average_information(climb: Climb, at: Slopes) -> FloatArray:
+    """y' P A P B P y / 2: (S, S, R)."""
+    return 0.5 * (traced(at.residual, climb.inverse) - at.of_means)
+
+
+def observed_information(climb: Climb, patterns: Patterns, at: Slopes, between_means: FloatArray) -> FloatArray:
+    """Minus the second derivatives (S, S, R), twice the average information less the expected one, for V is linear in its entries.
+
+    `between_means` is that of `between_means`, or 0 in its place: with nobody missing it is 0, and with few missing it is small.
+    """
+    middle = np.empty_like(climb.inverse)
+    _half_of_expected(at.shared, climb.inverse, patterns.moments, at.residual, middle)
+    return between_means - traced(middle, climb.inverse) - at.of_means
+
+
+def expected_information(climb: Climb, patterns: Patterns, at: Slopes, between_means: FloatArray) -> FloatArray:
+    """tr(P A P B) / 2: (S, S, R)."""
+    middle = np.empty_like(climb.inverse)
+    _half_of_expected(at.shared, climb.inverse, patterns.moments, np.zeros_like(climb.inverse), middle)
+    return traced(middle, climb.inverse) - between_means
+
+
+def between_means(climb: Climb, patterns: Patterns, at: Slopes, which: IntArray) -> FloatArray:
+    """The part of the information that takes all pairs of means, and much of the time, in some replicates: (S, S, n).
+
+    With C and D being X' V^-1 A V^-1 X and X' V^-1 B V^-1 X: half of tr(A V^-1 X Phi X' V^-1 B V^-1) less tr(Phi C Phi D). Both are the same
+    where nobody is missing.
+    """
+    needed = (climb.inverse, patterns.moments, climb.phi, at.shared)
+    inverse, moments, phi, shared = needed if which.size == len(climb.value) else (part.take(which, axis=-1) for part in needed)
+    n_visits, n_means, n_entries = inverse.shape[1], len(phi), len(climb.sigma)
+    m = n_means // n_visits
+    pairs = np.zeros((n_entries, n_entries, m * (m + 1) // 2, which.size))
+    _pairs(entries_of(inverse), moments, np.empty(which.size), pairs)
+    change, traces = np.empty((n_entries, n_means, n_means, which.size)), np.zeros((n_entries, n_entries, which.size))
+    _change(pairs, places(n_visits), change)
+    _trace_of_products(cross(phi, change), traces)
+    return 0.5 * (traced(shared, inverse) - traces)
+
+
+@kernel
+def _pairs(entries: FloatArray, moments: FloatArray, both: FloatArray, pairs: FloatArray) -> None:
+    """Products of two entries of the inverse covariance with those of the columns, summed over patterns: (S, S, m (m + 1) / 2, R)."""
+    for p in range(pairs.shape[0]):
+        for q in range(p + 1):
+            for k in range(entries.shape[0]):
+                for r in range(both.size):
+                    both[r] = entries[k, p, r] * entries[k, q, r]
+                i = j = 0
+                for line in range(pairs.shape[2]):
+                    for r in range(both.size):
+                        pairs[p, q, line, r] += both[r] * moments[k, i, j, r]
+                    i, j = (i, j + 1) if j < i else (i + 1, 0)
+            for line in range(pairs.shape[2]):
+                for r in range(both.size):
+                    pairs[q, p, line, r] = pairs[p, q, line, r]
+
+
+@kernel
+def _change(pairs: FloatArray, at: IntArray, change: FloatArray) -> None:
+    """X' V^-1 A V^-1 X for each entry of the covariance: (S, N, N, R)."""
+    n_visits = at.shape[0]
+    m = change.shape[1] // n_visits
+    a = 0
+    for s in range(n_visits):
+        for u in range(s + 1):
+            once = 0.5 if s == u else 1.0
+            for t in range(n_visits):
+                for v in range(t + 1):
+                    one, two = pairs[at[t, s], at[u, v]], pairs[at[t, u], at[s, v]]
+                    i = j = 0
+                    for line in range(pairs.shape[2]):
+                        for r in range(change.shape[3]):
+                            value = once * (one[line, r] + two[line, r])
+                            change[a, t * m + i, v * m + j, r] = value
+                            change[a, t * m + j, v * m + i, r] = value
+                            change[a, v * m + i, t * m + j, r] = value
+                            change[a, v * m + j, t * m + i, r] = value
+                        i, j = (i, j + 1) if j < i else (i + 1, 0)
+            a += 1
 
 
 @kernel
 def _trace_of_products(matrices: FloatArray, total: FloatArray) -> None:
+    """tr(A B) for all pairs of matrices (S, N, N, R)."""
+    size = matrices.shape[1]
     for a in range(matrices.shape[0]):
         for b in range(a + 1):
-            for i in range(matrices.shape[1]):
-                for j in range(matrices.shape[2]):
-                    for r in range(matrices.shape[3]):
+            for i in range(size):
+                for j in range(0, size - 3, 4):
+                    for r in range(total.shape[2]):
+                        one = matrices[a, i, j, r] * matrices[b, j, i, r] + matrices[a, i, j + 1, r] * matrices[b, j + 1, i, r]
+                        two = matrices[a, i, j + 2, r] * matrices[b, j + 2, i, r] + matrices[a, i, j + 3, r] * matrices[b, j + 3, i, r]
+                        total[a, b, r] += one + two
+                for j in range(size - size % 4, size):
+                    for r in range(total.shape[2]):
                         total[a, b, r] += matrices[a, i, j, r] * matrices[b, j, i, r]
-            for r in range(matrices.shape[3]):
+            for r in range(total.shape[2]):
                 total[b, a, r] = total[a, b, r]
-
-
-def expected_information(climb: Climb, patterns: Patterns, shared: FloatArray) -> FloatArray:
-    """tr(P A P B) / 2: (S, S, R); the observed information is twice the average one less this, for V is linear in its entries."""
-    n_means, n_replicates = climb.beta.shape
-    n_entries = len(climb.sigma)
-    of_means = np.empty((n_entries, n_entries, n_replicates))
-    for first in range(0, n_replicates, FEW):
-        some = np.arange(first, min(first + FEW, n_replicates))
-        change, traces = np.zeros((n_entries, n_means, n_means, some.size)), np.zeros((n_entries, n_entries, some.size))
-        _change(climb.inverse.take(some, axis=-1), patterns.moments.take(some, axis=-1), np.empty(some.size), change)
-        _trace_of_products(cross(climb.phi.take(some, axis=-1), change), traces)
-        of_means[..., some] = traces
-    outer = 0.5 * patterns.moments[:, :1, :1] * climb.inverse - shared
-    return np.asarray(_traced(outer, climb.inverse) + 0.5 * of_means)

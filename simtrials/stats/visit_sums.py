@@ -146,15 +146,20 @@ def _number(visits: IntArray, complete: int, known: IntArray, place: IntArray) -
             place[p, r] = k
 
 
+def in_fours(n_patterns: int) -> int:
+    """The next multiple of four: kernels sum patterns by fours, and the order of a sum must not depend on other replicates."""
+    return -(-int(n_patterns) // 4) * 4
+
+
 def patterns_of(block: Block) -> Patterns:
     """The sums of each pattern of observed visits, the complete one first."""
     n_visits, n_patients, n_replicates = block.outcome.shape
     complete = (1 << n_visits) - 1
-    known = np.zeros((min(n_patients, complete) + 2, n_replicates), dtype=np.int64)
+    known = np.zeros((in_fours(min(n_patients, complete) + 2), n_replicates), dtype=np.int64)
     place = np.full(block.visits.shape, -1)
     _number(block.visits, complete, known, place)
-    known = known[: 1 + np.count_nonzero(known, axis=0).max()]
     known[0] = complete
+    known = known[: in_fours(np.count_nonzero(known, axis=0).max())]
     sums = add_up(block, place, of_complete=0, n_patterns=len(known))
     rows, columns = np.indices((block.columns.shape[0] + 1 + n_visits,) * 2)
     low, high = np.minimum(rows, columns), np.maximum(rows, columns)

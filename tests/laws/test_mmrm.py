@@ -195,16 +195,17 @@ def test_derivatives_of_covariances_are_those_of_complex_steps(structure):
 @pytest.mark.parametrize(("simple", "general"), [("ar1", "ar1_heterogeneous"), ("ar1_heterogeneous", "toeplitz"), ("toeplitz", "unstructured")])
 def test_a_covariance_with_more_parameters_fits_no_worse(simple, general):
     """The restricted likelihood of nested covariances rises; told by the climb's own value."""
-    from simtrials.stats.mmrm_iterative import _starting_covariance, _top
+    from simtrials.stats.mmrm_iterative import _starting_covariance, _top, model_of
     from simtrials.stats.visit_sums import block_of, patterns_of
 
     outcome, arm, covariates = trials(14, gaps=0.1)
-    patterns = patterns_of(block_of(outcome, arm, 1, covariates))
+    block = block_of(outcome, arm, 1, covariates)
+    patterns, model = patterns_of(block), model_of(block, -1, ("unstructured",), False, "satterthwaite", "observed")
     sigma, *_ = _starting_covariance(patterns, None)
     values = []
     for structure in (simple, general):
-        top, _, reached = _top(sigma, patterns, structure, np.arange(4.0), None)
-        assert reached.all()
+        top = _top(sigma, patterns, structure, model)
+        assert top.reached.all()
         values.append(top.value)
     assert (values[1] > values[0]).all()
 

@@ -144,7 +144,7 @@ def occur(state: Following, i: int, ready: Ready, luck: FloatArray, event: Float
 def _chance(odds: float, exponent: float) -> float:
     """1 - (1 - hazard)^exponent for a hazard given as log odds."""
     hazard = 1.0 / (1.0 + np.exp(-odds))
-    return hazard if exponent == 1.0 else 1.0 - (1.0 - hazard) ** exponent
+    return float(hazard if exponent == 1.0 else 1.0 - (1.0 - hazard) ** exponent)
 
 
 @kernel
