@@ -178,7 +178,7 @@ def _inference(fits: list[_Regression], model: Model) -> FloatArray:
         lower[t, t] = 1.0
         for b in range(t):
             lower[t, :t] += fit.phi[b] * lower[b, :t]
-    reach = np.tensordot(model.weights[:n], lower, axes=1)
+    reach = (model.weights[:n, np.newaxis, np.newaxis] * lower).sum(axis=0)
     residual, leverage = np.array([fit.residual for fit in fits]), np.array([fit.leverage for fit in fits])
     variance = (reach**2 * residual * leverage).sum(axis=0)
     spread, added = np.zeros((2, n_replicates))

@@ -24,7 +24,7 @@ from simtrials.stats.restricted_likelihood import (
     residuals,
     slopes_at,
 )
-from simtrials.stats.small_matrices import between, cross, inverted, lower, lower_slopes, places, sandwiched, traced
+from simtrials.stats.small_matrices import between, cross, inner, inverted, lower, lower_slopes, places, sandwiched, traced
 from simtrials.stats.visit_sums import Block, Patterns, block_of, in_fours, patterns_of
 
 DegreesOfFreedom = Literal["satterthwaite", "kenward_roger"]
@@ -202,7 +202,7 @@ class _Curvature:
             positive = self.expected() if self.at_once else self._in_parameters(average_information(self.climb, self.at))
             inverse = np.where(np.isnan(found), inverted(positive, drop=True)[0], inverse)
         step = cross(inverse, self.score)
-        return step[:, 0], (step * self.score).sum(axis=(0, 1))
+        return step[:, 0], inner(step[np.newaxis], self.score[np.newaxis])
 
     def expected(self) -> FloatArray:
         """(p, p, R) expected information, where `exact`."""
@@ -272,12 +272,12 @@ def _top(sigma: FloatArray, patterns: Patterns, structure: Structure, model: Mod
 def _inference(top: Top, patterns: Patterns, structure: Structure, model: Model) -> FloatArray:
     """Estimate, standard error and degrees of freedom (3, R); NaN where the information on the parameters is not positive."""
     n_visits = patterns.observed.shape[1]
-    by_visit = np.zeros((n_visits, len(top.beta) // n_visits))
-    by_visit[:, -1] = model.weights
-    contrast = by_visit.ravel()
-    along = np.tensordot(contrast, top.phi, axes=1)
-    variance = contrast @ along
-    fitted, with_columns = residuals(patterns.moments, along, 0.0, n_visits)
+    by_visit = np.zeros((n_visits, len(top.beta) // n_visits, 1))
+    by_visit[:, -1, 0] = model.weights
+    contrast = np.repeat(by_visit.reshape(-1, 1, 1), top.beta.shape[-1], axis=2)
+    along = cross(top.phi, contrast)
+    estimate, variance = cross(contrast, top.beta[:, np.newaxis])[0, 0], cross(contrast, along)[0, 0]
+    fitted, with_columns = residuals(patterns.moments, along[:, 0], 0.0, n_visits)
     outer = sandwiched(top.inverse, fitted)
     slope = slopes(structure, top.theta, model.times).swapaxes(0, 1)
     gradient = cross(slope, lower_slopes(outer.sum(axis=0))[:, np.newaxis])
@@ -285,8 +285,8 @@ def _inference(top: Top, patterns: Patterns, structure: Structure, model: Model)
     df = 2 * variance**2 / between(weight, gradient)[0, 0] + 0 * positive
     if model.df == "kenward_roger":
         less_means = traced(outer, top.inverse) - along_means(top.inverse, top.phi, with_columns)
-        variance = variance + 2 * (weight * _in_parameters(less_means, structure, slope)).sum(axis=(0, 1))
-    return np.stack([contrast @ top.beta, np.sqrt(variance), df])
+        variance = variance + 2 * inner(weight[np.newaxis], _in_parameters(less_means, structure, slope)[np.newaxis])
+    return np.stack([estimate, np.sqrt(variance), df])
 
 
 def few_at_visits(block: Block, model: Model) -> BoolArray:

@@ -128,7 +128,8 @@ def climb_to(sigma: FloatArray, patterns: Patterns, design: FloatArray | None) -
         phi = between(phi, spread.swapaxes(0, 1))
     beta = cross(phi, right)[:, 0]
     products, crossed = residuals(moments, beta, 1.0, n_visits)
-    deviance = (moments[:, 0, 0] * log_determinant).sum(axis=0) + of_means + inner(inverse, products)
+    of_visits = inner(np.ascontiguousarray(moments[:, :1, :1]), log_determinant[:, np.newaxis, np.newaxis])
+    deviance = of_visits + of_means + inner(inverse, products)
     return Climb(sigma, -0.5 * deviance, inverse, phi, beta, products, crossed)
 
 

@@ -114,7 +114,7 @@ def lower_slopes(matrix: FloatArray) -> FloatArray:
 
 @kernel
 def inner(first: FloatArray, second: FloatArray) -> FloatArray:
-    """(R,) sum of the products of all elements of symmetric matrices (K, V, V, R)."""
+    """(R,) sum of the products of all elements of matrices (K, i, j, R)."""
     total = np.zeros(first.shape[3])
     for k in range(first.shape[0]):
         for i in range(first.shape[1]):
