@@ -11,6 +11,9 @@ from simtrials.core.arrays import FloatArray, IntArray
 from simtrials.core.kernels import kernel
 from simtrials.stats.regression import COLLINEAR_BELOW
 
+LEAST_PRODUCT = 1e-100
+"""Of pivots, before its logarithm is taken: far from what a number can hold, whatever the next pivot."""
+
 
 @kernel
 def _multiply(first: FloatArray, second: FloatArray, product: FloatArray) -> None:
@@ -39,18 +42,41 @@ def cross(first: FloatArray, second: FloatArray) -> FloatArray:
     return product if max(first.ndim, second.ndim) == 4 else product[0]
 
 
+@kernel
+def _multiply_symmetric(first: FloatArray, second: FloatArray, product: FloatArray) -> None:
+    """A'B where it is known to be symmetric, from its lower triangle."""
+    size = first.shape[0]
+    for i in range(product.shape[0]):
+        for j in range(i + 1):
+            for r in range(product.shape[2]):
+                product[i, j, r] = 0.0
+            for k in range(0, size - 3, 4):
+                for r in range(product.shape[2]):
+                    one = first[k, i, r] * second[k, j, r] + first[k + 1, i, r] * second[k + 1, j, r]
+                    two = first[k + 2, i, r] * second[k + 2, j, r] + first[k + 3, i, r] * second[k + 3, j, r]
+                    product[i, j, r] += one + two
+            for k in range(size - size % 4, size):
+                for r in range(product.shape[2]):
+                    product[i, j, r] += first[k, i, r] * second[k, j, r]
+            for r in range(product.shape[2]):
+                product[j, i, r] = product[i, j, r]
+
+
 def between(matrix: FloatArray, outer: FloatArray) -> FloatArray:
-    """B'AB for symmetric A."""
-    return cross(outer, cross(matrix, outer))
+    """B'AB for symmetric A (n, n, R), B (n, i, R)."""
+    product = np.empty((outer.shape[1], outer.shape[1], outer.shape[2]))
+    _multiply_symmetric(np.ascontiguousarray(outer), cross(matrix, outer), product)
+    return product
 
 
 @kernel
 def invert(matrices: FloatArray, least: float, drop: bool, log_determinant: FloatArray) -> None:
     size, n_replicates = matrices.shape[1], matrices.shape[3]
     diagonal, row, scaled = np.empty((size, n_replicates)), np.empty((size, n_replicates)), np.empty((size, n_replicates))
-    share = np.empty(n_replicates)
+    share, running = np.empty(n_replicates), np.empty(n_replicates)
     for n in range(matrices.shape[0]):
         a = matrices[n]
+        running[:] = 1.0
         for v in range(size):
             for r in range(n_replicates):
                 diagonal[v, r] = a[v, v, r]
@@ -59,7 +85,11 @@ def invert(matrices: FloatArray, least: float, drop: bool, log_determinant: Floa
                 pivot, limit = a[v, v, r], least * diagonal[v, r]
                 absent = diagonal[v, r] == 0.0 or (drop and abs(pivot) <= limit)
                 share[r] = 0.0 if absent else 1.0 / pivot
-                log_determinant[n, r] += 0.0 if absent else np.log(pivot) if pivot > limit else np.nan
+                running[r] *= 1.0 if absent else pivot if pivot > limit else np.nan
+            for r in range(n_replicates):
+                if not LEAST_PRODUCT < running[r] < 1.0 / LEAST_PRODUCT:  # logarithms are dear, and so are taken of products
+                    log_determinant[n, r] += np.log(running[r])
+                    running[r] = 1.0
             for j in range(size):
                 for r in range(n_replicates):
                     row[j, r] = a[max(v, j), min(v, j), r]
@@ -71,6 +101,8 @@ def invert(matrices: FloatArray, least: float, drop: bool, log_determinant: Floa
             for j in range(size):
                 for r in range(n_replicates):
                     a[max(v, j), min(v, j), r] = scaled[j, r] if j != v else -share[r]
+        for r in range(n_replicates):
+            log_determinant[n, r] += np.log(running[r])
         for i in range(size):
             for j in range(i + 1):
                 for r in range(n_replicates):
@@ -126,30 +158,15 @@ def inner(first: FloatArray, second: FloatArray) -> FloatArray:
 
 @kernel
 def _sandwich(inverse: FloatArray, middle: FloatArray, half: FloatArray, total: FloatArray) -> None:
-    size, n_replicates = inverse.shape[1], inverse.shape[3]
     for n in range(inverse.shape[0]):
-        for i in range(size):
-            for j in range(size):
-                for r in range(n_replicates):
-                    half[i, j, r] = middle[n, i, 0, r] * inverse[n, 0, j, r]
-                for k in range(1, size):
-                    for r in range(n_replicates):
-                        half[i, j, r] += middle[n, i, k, r] * inverse[n, k, j, r]
-        for i in range(size):
-            for j in range(i + 1):
-                for r in range(n_replicates):
-                    total[n, i, j, r] = inverse[n, i, 0, r] * half[0, j, r]
-                for k in range(1, size):
-                    for r in range(n_replicates):
-                        total[n, i, j, r] += inverse[n, i, k, r] * half[k, j, r]
-                for r in range(n_replicates):
-                    total[n, j, i, r] = total[n, i, j, r]
+        _multiply(middle[n : n + 1], inverse[n : n + 1], half)
+        _multiply_symmetric(inverse[n], half[0], total[n])
 
 
 def sandwiched(inverse: FloatArray, middle: FloatArray) -> FloatArray:
     """V^-1 M V^-1 of each pattern, for symmetric M (K, V, V, R)."""
     total = np.empty_like(inverse)
-    _sandwich(inverse, middle, np.empty(inverse.shape[1:]), total)
+    _sandwich(inverse, np.ascontiguousarray(middle), np.empty((1, *inverse.shape[1:])), total)
     return total
 
 
