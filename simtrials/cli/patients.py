@@ -12,23 +12,34 @@ from simtrials.cli.options import File, Json, Quiet, Set, changes
 def patients(
     file: File,
     trial: Annotated[int, typer.Option(help="Which simulated trial, counted from 1.", metavar="K")] = 1,
-    out: Annotated[str, typer.Option(help="File to write: .csv or .parquet.", metavar="FILE")] = "patients.csv",
+    out: Annotated[str, typer.Option(help="File to write: .csv, .parquet or .xpt (SAS transport).", metavar="FILE")] = "patients.csv",
     hidden: Annotated[bool, typer.Option("--hidden", help="Also write what only the simulator knows: usual biomarker values.")] = False,
     set_: Set = None,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the patients of one simulated trial as a data set: one row per patient, the very patients that `run` analysed.
+    """Write one simulated trial as analysis-ready data, the very patients that `run` analyzed.
+
+    FILE has one row per patient, endpoint and visit seen; beside it, FILE_adsl has one row per patient. Columns are called as in CDISC ADaM.
 
     Example:  simtrials patients next_trial --trial 7 --out trial_7.csv
 
-    See also: run, check
+    See also: run, analyze, check
     """
-    from simtrials.engine.files import read
-    from simtrials.engine.patients import write_patients
+    import json
 
-    path, rows = write_patients(read(file, changes(set_)), trial, out, hidden)
-    if not quiet:
-        typer.echo(f"  {path}: {rows:,} patients of simulated trial {trial:,}")
+    from simtrials.engine.files import read
+    from simtrials.engine.patients import patients as of_trial
+
+    found = of_trial(read(file, changes(set_)), trial, hidden)
+    visits, subjects = found.write(out)
+    if as_json:
+        typer.echo(json.dumps({"trial": trial, "visits": str(visits), "subjects": str(subjects), "n_patients": len(found.subjects)}, indent=1))
+    elif quiet:
+        typer.echo(f"{visits}\n{subjects}")
+    else:
+        typer.echo(f"  {visits}: {len(found.visits):,} readings of {len(found.subjects):,} patients of simulated trial {trial:,}")
+        typer.echo(f"  {subjects}: one row per patient")
 
 
 @app.command(rich_help_panel="Review")

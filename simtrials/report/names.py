@@ -119,7 +119,7 @@ def _scales_asking(scenario: Scenario, outcome: str) -> int:
     return len({analysis.endpoint for analysis in scenario.analyses.values() if outcome_of(scenario, analysis) == outcome})
 
 
-FILLED = {"non_response": "missing = failure", "locf": "LOCF", "bocf": "BOCF"}  # how labels name a way to fill missing values
+FILLED: dict[str, str] = {"non_response": "missing = failure", "locf": "LOCF", "bocf": "BOCF"}  # how labels name a way to fill missing values
 
 
 def labels_of(scenario: Scenario) -> dict[str, str]:
@@ -139,11 +139,13 @@ def _label(scenario: Scenario, analysis: Analysis) -> str:
         parts.append(f"week {plain(week_of(scenario, analysis))}")
     if analysis.where:
         parts.append(spoken_in(analysis.where, scenario))
-    if analysis.analysis_set != "all_randomised":
-        parts.append(analysis.analysis_set.replace("_", " "))
-    if analysis.missing in FILLED:
-        parts.append(FILLED[analysis.missing])
-    return ", ".join(parts)
+    return ", ".join([*parts, *patients_in_words(analysis.analysis_set, analysis.missing)])
+
+
+def patients_in_words(analysis_set: str, missing: str) -> list[str]:
+    """Whom an analysis takes, and how it fills what is missing, where that is not the usual way."""
+    chosen = [] if analysis_set == "all_randomised" else [analysis_set.replace("_", " ")]
+    return chosen + ([FILLED[missing]] if missing in FILLED else [])
 
 
 @dataclass(frozen=True, slots=True)

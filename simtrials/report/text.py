@@ -62,8 +62,12 @@ def aligned(lines: Sequence[Sequence[str]], right: tuple[int, ...] = (), flexibl
 
 
 def _lines(line: Sequence[str], widths: Sequence[int], right: tuple[int, ...]) -> list[str]:
-    """One row of a table; a cell that is too long goes on below."""
-    cells = [textwrap.wrap(cell, width, break_on_hyphens=False) or [""] for cell, width in zip(line, widths, strict=True)]
+    """One row of a table; a cell that is too long goes on below, indented as it begins."""
+    indents = [" " * (len(cell) - len(cell.lstrip())) for cell in line]
+    cells = [
+        textwrap.wrap(cell, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
+        for cell, width, indent in zip(line, widths, indents, strict=True)
+    ]
     made = []
     for k in range(max(len(cell) for cell in cells)):
         parts = zip((cell[k] if k < len(cell) else "" for cell in cells), widths, strict=True)

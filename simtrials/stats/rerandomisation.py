@@ -170,10 +170,18 @@ def linear_randomization_test(
 
 
 def permuted(arm: ArmArray) -> Callable[[np.random.Generator, int, AnyArray], ArmArray]:
-    """Draws that keep the number of patients in each arm, where nothing more is known of the allocation: all their orders are equally likely."""
+    """Draws that keep the number of patients in each arm of a stratum, where nothing more is known of the allocation: all orders are equally
+    likely."""
 
     def redraw(rng: np.random.Generator, n_draws: int, stratum: AnyArray) -> ArmArray:
-        return rng.permuted(np.broadcast_to(arm, (n_draws, *arm.shape)), axis=2)
+        if (stratum == stratum[:, :1]).all():
+            return rng.permuted(np.broadcast_to(arm, (n_draws, *arm.shape)), axis=2)
+        strata = np.broadcast_to(stratum, (n_draws, *arm.shape))
+        members = np.lexsort((rng.random(strata.shape), strata), axis=2)  # of one stratum after another, each in a random order
+        in_order = np.take_along_axis(arm, np.argsort(stratum, axis=1, kind="stable"), axis=1)
+        drawn = np.empty(strata.shape, dtype=arm.dtype)
+        np.put_along_axis(drawn, members, np.broadcast_to(in_order, strata.shape), axis=2)
+        return drawn
 
     return redraw
 

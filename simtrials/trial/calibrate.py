@@ -54,7 +54,13 @@ def _without_dependence(trial: Trial, made: PreparedTrial) -> tuple[dict[str, Re
         driver = departure.driver or _first_scale(trial.endpoints)
         if departure.log_odds_per_point and (driver is None or not trial.endpoints[driver].has_baseline):
             problems.append(Problem(f"departures.{name}.driver", "needs an endpoint with a baseline, whose change counts"))
-        ready[name] = Ready(name, departure, driver, without_dependence(departure.rates(arms), weeks, departure.timing))
+        if departure.odds_by_visit is not None and len(departure.odds_by_visit) != len(weeks):
+            visits = f"one for each visit of the trial, at weeks {', '.join(f'{week:g}' for week in weeks)}"
+            problems.append(
+                Problem(f"departures.{name}.odds_by_visit", f"must have {len(weeks)} values, {visits}, got {len(departure.odds_by_visit)}")
+            )
+            continue
+        ready[name] = Ready(name, departure, driver, without_dependence(departure, departure.rates(arms), weeks))
     return ready, problems
 
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simtrials.engine.population_fit.block import block, comment
 from simtrials.engine.population_fit.results import Association, Estimated, LogNormal, Prevalence, QuantilePlot, Regression
 from simtrials.engine.population_fit.sample import LeftOut, Request
 from simtrials.engine.store import write_whole
+from simtrials.engine.toml_block import block, comment
 from simtrials.trial.populations import Population
 
 if TYPE_CHECKING:

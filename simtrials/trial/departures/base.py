@@ -1,13 +1,15 @@
 """What every departure offers: luck, and one or more of the things that it can do to a patient under way."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
+from scipy.optimize import brentq
+from scipy.special import expit
 
 from simtrials.core.arrays import ArmArray, FloatArray
-from simtrials.core.check import Component, Finite, Probability
+from simtrials.core.check import Component, Finite, Many, NonNegative, Probability, fault
 from simtrials.core.kernels import kernel
 from simtrials.core.registry import Registry
 from simtrials.core.rng import Streams, uniforms
@@ -69,6 +71,18 @@ class WithHazard(Departure):
     timing: Literal["per_visit", "per_week"] = Field(
         default="per_visit", description="whether the odds are the same in every interval or in every week"
     )
+    odds_by_visit: Many[NonNegative] | None = Field(
+        default=None,
+        description="odds of the event in the interval before each visit, relative to each other, where they differ; one per visit of the trial",
+    )
+
+    @model_validator(mode="after")
+    def _odds_by_visit_alone(self) -> Self:
+        if self.odds_by_visit is not None and self.timing == "per_week":
+            raise fault("odds_by_visit says when it happens; leave out timing = 'per_week'")
+        if self.odds_by_visit is not None and not any(self.odds_by_visit):
+            raise fault("odds_by_visit must be above 0 at one visit at least")
+        return self
 
     def luck(self, path: str, streams: Streams, n_replicates: int, n_patients: int, n_weeks: int) -> FloatArray:
         return patient_luck(path, streams, n_replicates, n_patients, n_weeks)
@@ -104,6 +118,13 @@ class WithHazard(Departure):
     def endpoints(self) -> tuple[str, ...]:
         return tuple(name for name in (self.driver, self.adverse_event) if name)
 
+    def log_odds_by_visit(self, n_visits: int) -> FloatArray:
+        """(I,) what is added to the log odds in each interval."""
+        if self.odds_by_visit is None:
+            return np.zeros(n_visits)
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.odds_by_visit))
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -120,12 +141,25 @@ class Ready:
         return f"departures.{self.name}"
 
 
-def without_dependence(rates: FloatArray, weeks: tuple[float, ...], timing: str) -> FloatArray:
+def without_dependence(declared: WithHazard, rates: FloatArray, weeks: tuple[float, ...]) -> FloatArray:
     """(A,) log odds per interval (or per week) that lead to these rates by the last week, when nothing else matters."""
-    steps = len(weeks) if timing == "per_visit" else weeks[-1]
+    if declared.odds_by_visit is not None:
+        return np.array([_log_odds_of(rate, declared.log_odds_by_visit(len(weeks))) for rate in rates])
+    steps = len(weeks) if declared.timing == "per_visit" else weeks[-1]
     with np.errstate(divide="ignore"):
         hazard = -np.expm1(np.log1p(-rates) / steps)
         return np.asarray(np.log(hazard) - np.log1p(-hazard))
+
+
+def _log_odds_of(rate: float, by_visit: FloatArray) -> float:
+    """What must be added to the log odds of each interval for this rate in the end."""
+    if rate in (0.0, 1.0):
+        return -np.inf if rate == 0.0 else np.inf
+
+    def excess(log_odds: float) -> float:
+        return float(np.log1p(-expit(log_odds + by_visit)).sum() - np.log1p(-rate))
+
+    return float(brentq(excess, -700.0 - by_visit.max(), 30.0 - by_visit.max(), xtol=1e-12))
 
 
 def occur(state: Following, i: int, ready: Ready, luck: FloatArray, event: FloatArray, worse: FloatArray | None) -> None:
@@ -137,7 +171,8 @@ def occur(state: Following, i: int, ready: Ready, luck: FloatArray, event: Float
     exponent = length if declared.timing == "per_week" else 1.0
     moved = nothing if worse is None or declared.log_odds_per_point == 0.0 else worse
     ill = state.adverse.get(declared.adverse_event or "", nothing)
-    _occur(luck, state.arm, ready.intercept, moved, declared.log_odds_per_point, ill, declared.adverse_event_log_odds, start, length, exponent, event)
+    intercept = ready.intercept + declared.log_odds_by_visit(len(state.weeks))[i]
+    _occur(luck, state.arm, intercept, moved, declared.log_odds_per_point, ill, declared.adverse_event_log_odds, start, length, exponent, event)
 
 
 @kernel
