@@ -185,13 +185,13 @@ def _parts(measured: Measurements, row: int, enrolled: BoolArray) -> Iterator[di
             "AVISITN": week,
             "ADY": 7 * week + 1,
             "AVAL": measured.at(week)[row, enrolled],
-            "ABLFL": "",
+            "ABLFL": None,
         }
         if base is not None:
             part |= {"BASE": base, "CHG": part["AVAL"] - base, "PCHG": OUTCOMES["percent_change"].read(measured, week)[row, enrolled]}
         for number, (outcome, words) in enumerate(criteria.items(), start=1):
             met = OUTCOMES[outcome].read(measured, week)[row, enrolled]
-            part |= {f"CRIT{number}": words, f"CRIT{number}FL": np.select([met == 1, met == 0], ["Y", "N"], "")}
+            part |= {f"CRIT{number}": words, f"CRIT{number}FL": np.array([None, "N", "Y"], dtype=object)[np.select([met == 1, met == 0], [2, 1], 0)]}
         yield part
 
 
