@@ -9,6 +9,7 @@ from simtrials.stats.closed_form.biomarker import (
     usual_above_share,
     usual_value_of_enrolled,
 )
+from simtrials.stats.closed_form.clusters import cluster_power, design_effect
 from simtrials.stats.closed_form.inputs import Tails
 from simtrials.stats.closed_form.means import (
     noninferiority_t_power,
@@ -46,6 +47,15 @@ from simtrials.stats.closed_form.regression import (
     regression_power,
     regression_sample_size,
 )
+from simtrials.stats.closed_form.repeated import (
+    log_rank_events,
+    mmrm_power,
+    mmrm_sample_size,
+    reference_based_effect,
+    retention_inflation,
+    slope_power,
+    slope_sample_size,
+)
 from simtrials.stats.closed_form.sizes import OneSampleSize, TwoArmSize
 
 __all__ = [
@@ -59,17 +69,22 @@ __all__ = [
     "ancova_power",
     "ancova_sample_size",
     "baseline_variances",
+    "cluster_power",
+    "design_effect",
     "enumerated_power",
     "fisher_rejection",
     "group_by_time_power",
     "interaction_f_squared",
     "interaction_std_error",
+    "log_rank_events",
     "logistic_power",
     "logistic_sample_size",
     "marginal_effects",
     "measured_share",
     "mixture_effect",
     "mixture_sd",
+    "mmrm_power",
+    "mmrm_sample_size",
     "noninferiority_t_power",
     "noninferiority_t_sample_size",
     "paired_t_power",
@@ -77,10 +92,14 @@ __all__ = [
     "pooled_z_rejection",
     "proportions_power",
     "proportions_sample_size",
+    "reference_based_effect",
     "regression_power",
     "regression_sample_size",
     "repeat_above_share",
     "responder_proportion",
+    "retention_inflation",
+    "slope_power",
+    "slope_sample_size",
     "t_test_power",
     "t_test_power_unequal_sd",
     "t_test_sample_size",
