@@ -65,7 +65,11 @@ class Simulation:
 
     def estimates(self, data: TrialData, streams: Streams) -> dict[str, Estimates]:
         """What each analysis finds in a block of trials; one that draws has a stream of its own."""
-        return {name: self._estimate(name, analysis, self.used_by(analysis, data), streams) for name, analysis in self.analyses.items()}
+        used: dict[str, TrialData] = {}
+        for analysis in self.analyses.values():
+            if (analysis.estimand or "") not in used:
+                used[analysis.estimand or ""] = self.used_by(analysis, data)
+        return {name: self._estimate(name, analysis, used[analysis.estimand or ""], streams) for name, analysis in self.analyses.items()}
 
     def _estimate(self, name: str, analysis: Analysis, data: TrialData, streams: Streams) -> Estimates:
         found = analysis.estimate_by_luck(data, streams[f"analyses.{name}"])

@@ -35,10 +35,27 @@ def read(path: str | Path, changes: Mapping[str, Any] | None = None) -> Scenario
     raw = parse_toml(source)
     for place, value in (changes or {}).items():
         set_at(raw, place, value)
+        _forget_sources(raw, place, value)
     try:
         return scenario_from(raw, source.parent).in_folder(source.parent, source)
     except DeclarationError as error:
         raise located(error.problems, source) from None
+
+
+def _forget_sources(raw: dict[str, Any], place: str, value: Any) -> None:
+    """Sources of fields that a change has taken away go with them."""
+    sources = raw.get("sources")
+    if isinstance(sources, dict) and isinstance(value, dict):
+        below = [path for path in sources if path.startswith(f"{place}.")]
+        raw["sources"] = {path: words for path, words in sources.items() if path not in below or _leads_somewhere(value, path[len(place) + 1 :])}
+
+
+def _leads_somewhere(value: Any, path: str) -> bool:
+    for part in path.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return False
+        value = value[part]
+    return True
 
 
 def located(problems: Sequence[Problem], source: Path | None, name: str = "the scenario") -> DeclarationError:

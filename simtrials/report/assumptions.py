@@ -9,7 +9,7 @@ from simtrials.engine.scenario import Scenario
 from simtrials.report import numbers
 from simtrials.report.assumed import biomarker_of, course_in_words, effects_of, shape_in_words, size_in_words
 from simtrials.report.checks import effect_in_words
-from simtrials.report.departures import departures_in_words
+from simtrials.report.departures import departures_in_words, loss_sentences
 from simtrials.report.names import admitted_in_words, domain_of, labels_of, question_of, spoken, spoken_assay, spoken_endpoint
 from simtrials.report.rows import PowerRow, failure_sentences, widest_interval
 from simtrials.report.sentences import levels_of, probabilities_of
@@ -145,7 +145,14 @@ class Point:
 
 def minded(run: Run, rows: Sequence[PowerRow]) -> list[Point]:
     """What a reader should mind, most important first: failures are always said, also when there are none."""
-    others = [*_unsure(run, rows), _widest(rows), *_levels(run), "Sensitivity to the assumptions: not examined.", left_out(run.scenario)]
+    others = [
+        *_unsure(run, rows),
+        _widest(rows),
+        *_levels(run),
+        *loss_sentences(run.scenario),
+        "Sensitivity to the assumptions: not examined.",
+        left_out(run.scenario),
+    ]
     return [*_failures(rows), *(Point(words) for words in others if words)]
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from simtrials.engine.real_trial.course import Compared, CourseFit
+from simtrials.engine.real_trial.outcome import Compared, CourseFit
 from simtrials.report.names import spoken
 from simtrials.report.numbers import fixed, plain, whole
 from simtrials.report.text import aligned, paragraph

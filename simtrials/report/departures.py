@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel
 
 from simtrials.engine.scenario import Scenario
 from simtrials.report.names import spoken, spoken_endpoint
 from simtrials.report.numbers import fixed, plain
 from simtrials.report.toml import values_of
+from simtrials.trial.departures import Dropout
 
 Portrait = Mapping[str, Any]
 LONGEST_VALUE = 60
@@ -64,3 +66,24 @@ def seen_at_the_end(portrait: Portrait, arm: str) -> float:
     """Share of an arm that is seen at the last visit, of the endpoint that is seen least."""
     seen = portrait.get("departures", {}).get("seen", {})
     return min((float(shares[arm][-1]) for shares in seen.values()), default=1.0)
+
+
+def loss_sentences(scenario: Scenario) -> list[str]:
+    """What the way in which patients are lost means for the analyses."""
+    said = []
+    for name, departure in scenario.departures.items():
+        if not isinstance(departure, Dropout) or departure.mechanism == "mcar":
+            continue
+        rates = departure.rates(scenario.design.arms)
+        apart = " and differs between the arms" if np.ptp(rates) > 0 else ""
+        if departure.mechanism == "mar":
+            rest = "analyses of all visits (mixed models, imputation) allow for it, those of completers and of values carried forward do not"
+            said.append(f"{_first(spoken(name))}: loss depends on what was last seen (missing at random){apart}; {rest}.")
+        else:
+            rest = "no analysis here corrects for it" + ("; what it does without any effect stands beside the power" if apart else "")
+            said.append(f"{_first(spoken(name))}: loss depends on what nobody sees (missing not at random){apart}; {rest}.")
+    return said
+
+
+def _first(words: str) -> str:
+    return words[:1].upper() + words[1:]

@@ -9,6 +9,7 @@ from simtrials.engine.result import Run
 from simtrials.engine.scenario import Scenario
 from simtrials.inference.estimands import STRATEGIES, Target
 from simtrials.report import numbers
+from simtrials.report.departures import loss_sentences
 from simtrials.report.names import labels_of, question_of, spoken, spoken_endpoint, spoken_in, unit_of, unit_of_scale
 from simtrials.report.rows import count_of, power_rows
 from simtrials.report.tables import Table
@@ -90,7 +91,8 @@ def side_by_side_table(run: Run) -> Table:
         covered = numbers.share_detail(tally.n_covered, tally.n_intervals) if tally.n_intervals and tally.truth else numbers.DASH
         rows.append((row.label, asked, power, _level(run, row.name), f"{shown_bias} {unit.name}" if bias else shown_bias, covered))
     head = ("analysis", "estimand", "power, % (MCSE)", "significant without effect, % (MCSE)", "bias (MCSE)", "coverage, % (MCSE)")
-    notes = ("Significant without effect: in either direction, every effect 0. Bias and coverage: against the true value of the estimand.",)
+    first = "Significant without effect: in either direction, every effect 0. Bias and coverage: against the true value of the estimand."
+    notes = (first, *loss_sentences(run.scenario))
     return Table("Analyses side by side", head, rows, right=(2, 3, 5), notes=notes)
 
 

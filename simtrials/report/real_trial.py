@@ -3,7 +3,7 @@
 import math
 
 from simtrials.core.data import EffectScale
-from simtrials.engine.real_trial.analyze import Finding, TrialAnalysis
+from simtrials.engine.real_trial.outcome import Finding, TrialAnalysis
 from simtrials.report.names import patients_in_words, spoken
 from simtrials.report.numbers import DASH, fixed, plain, whole
 from simtrials.report.text import aligned, paragraph

@@ -8,6 +8,7 @@ from typing import Any
 from simtrials.engine.result import Run
 from simtrials.engine.scenario import Scenario
 from simtrials.report import numbers
+from simtrials.report.departures import loss_sentences
 from simtrials.report.look import TERMINAL_COLUMNS
 from simtrials.report.rows import PowerRow, caution, failure_sentences, power_rows
 from simtrials.report.sentences import answer, pattern_sentences, screened_per_enrolled
@@ -84,6 +85,7 @@ def _notes(run: Run, rows: Sequence[PowerRow]) -> str:
         if row.verdict(target) == "cannot tell"
     ]
     notes += pattern_sentences(run)
+    notes += loss_sentences(run.scenario)
     notes += [f"{note}." for note in run.portrait["notes"] if note.startswith("analysis ")]
     notes += [f"Repaired: {note}." for note in run.record.get("repaired", ())]
     if "--mcse" in str(run.record.get("command", "")):

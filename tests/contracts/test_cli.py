@@ -137,7 +137,7 @@ def test_a_wrong_file_exits_with_2_and_no_traceback(tmp_path):
         (["kinds", "endpont"], "did you mean 'endpoints'?"),
         (["new", "x", "--template", "enrich"], "no template called 'enrich'"),
         (["new", "a/b"], "a name has letters"),
-        (["patients", "textbook_t", "--out", "x.xlsx"], "must end in .csv or .parquet"),
+        (["patients", "textbook_t", "--out", "x.xlsx"], "must end in .csv, .parquet or .xpt"),
         (["patients", "textbook_t", "--trial", "0"], "counted from 1"),
         (["--plugin", "no_such_module", "kinds"], "no_such_module"),
         (["rn"], "No such command"),
@@ -151,7 +151,7 @@ def test_mistakes_exit_with_2_and_say_what_to_do(tmp_path, words, message):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "show", "report", "check", "new", "kinds", "schema", "patients", "population"])
+@pytest.mark.parametrize("command", ["run", "show", "report", "check", "new", "kinds", "schema", "patients", "population", "analyze", "course"])
 def test_every_command_has_help_with_an_example(tmp_path, command):
     done = call(command, "--help", cwd=tmp_path)
     assert done.returncode == 0
@@ -188,12 +188,13 @@ def test_kinds_and_schema(tmp_path):
 def test_patients_are_those_of_the_run(tmp_path):
     done = call("patients", "next_trial", "--trial", 7, "--out", "trial.csv", "--hidden", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    frame = pd.read_csv(tmp_path / "trial.csv")
-    assert len(frame) == 200
-    assert frame["crp"].between(2.0, 10.0).all()
-    assert {"patient", "arm", "sex", "madrs_baseline", "madrs_week_8", "crp_usual"} <= set(frame.columns)
+    subjects = pd.read_csv(tmp_path / "trial_adsl.csv")
+    assert len(subjects) == 200
+    assert subjects["crp"].between(2.0, 10.0).all()
+    assert {"USUBJID", "TRT01P", "SEX", "EOSSTT", "crp_usual"} <= set(subjects.columns)
     assert call("patients", "next_trial", "--trial", 7, "--out", "trial.parquet", cwd=tmp_path).returncode == 0
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "trial.parquet"), frame.drop(columns="crp_usual"), check_dtype=False)
+    again = pd.read_parquet(tmp_path / "trial_adsl.parquet").astype({"SUBJID": int})
+    pd.testing.assert_frame_equal(again, subjects.drop(columns=["crp_usual", "crp_mg_l"]), check_dtype=False)
 
 
 PLUGIN = '''

@@ -384,3 +384,10 @@ def test_weights_that_cannot_be_are_refused(tmp_path, weights):
     scenario = examples.scenario(population=population, design=design).in_folder(Path(tmp_path))
     with pytest.raises(DeclarationError, match=r"population\.weights: 'w' must hold"):
         ready(scenario, tables_of(scenario))
+
+
+def test_sources_of_fields_that_a_change_takes_away_go_with_them():
+    assert "departures.stopped.rate" in read("next_trial").sources
+    assert "departures.stopped.rate" not in read("next_trial", {"departures": {}}).sources
+    kept = read("next_trial", {"departures": {"stopped": {"kind": "discontinuation", "rate": 0.3}}})
+    assert "departures.stopped.rate" in kept.sources

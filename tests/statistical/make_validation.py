@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from statistical import test_allocation, test_estimates, test_levels, test_next_trial, test_trial_cases, test_truth
+from statistical import cases_missing, test_allocation, test_estimates, test_levels, test_next_trial, test_trial_cases, test_truth
 from statistical.cases_ancova import RHOS, four_analyses
+from statistical.cases_missing import WAYS
 from statistical.exact import madrs
 from statistical.helpers import FEWEST, TOLERANCE, Check, flagship_run, rejection, simulate, standard_error_under
 
@@ -147,15 +148,73 @@ def levels(run: Run) -> str:
 
 
 def flagship(run: Run) -> str:
-    header = ["200 patients, nobody lost", "independent calculation", "simtrials (MCSE)"]
+    header = ["next_trial", "independent calculation", "simtrials (MCSE)"]
     made = []
-    for name, theirs in test_next_trial.POWERS.items():
-        found = run.measure(name, "power")
-        made.append([f"power, {name}", number(theirs, 3), f"{number(found.value)} ({number(found.mcse)})"])
-    (pattern,) = run.patterns()
-    made.append(
-        ["both symptom outcomes, neither binary one", number(test_next_trial.SYMPTOMS_ONLY, 3), f"{number(pattern.value)} ({number(pattern.mcse)})"]
-    )
+    for name, (_, theirs, theirs_pattern, _) in test_next_trial.INDEPENDENT.items():
+        found, pattern, n = test_next_trial.powers(name, run)
+        for analysis, power in zip(test_next_trial.ANALYSES, theirs, strict=True):
+            made.append([f"{name}: power, {analysis}", number(power, 3), with_error(found[analysis], n)])
+        made.append([f"{name}: both symptom outcomes, neither binary one", number(theirs_pattern, 3), with_error(pattern, n)])
+    for analysis, level in test_next_trial.LEVELS.items():
+        found = run.measure(analysis, "rejection", "null")
+        made.append([f"12% lost, no effect: significant, {analysis}", number(level), with_error(found.value, found.n_replicates)])
+    return table(header, made)
+
+
+def with_error(share: float, n: int) -> str:
+    return f"{number(share)} ({number(float(np.sqrt(share * (1 - share) / n)))})"
+
+
+def losses() -> str:
+    """Levels of ways of dealing with loss that differs by arm."""
+    header = ["analysis, drug without effect", *(f"{endpoint}, {mechanism}" for endpoint in cases_missing.ENDPOINTS for mechanism in ("MAR", "MNAR"))]
+    found = {
+        (endpoint, mechanism): cases_missing.levels(endpoint, mechanism) for endpoint in cases_missing.ENDPOINTS for mechanism in ("mar", "mnar")
+    }
+    return table(header, ([name, *(with_error(float(one[name].rejected.mean()), cases_missing.N_LEVELS) for one in found.values())] for name in WAYS))
+
+
+def reference_based() -> str:
+    header = [
+        "assumption after stopping",
+        "closed form",
+        "mean estimate",
+        "SD of estimates",
+        "mean SE: Rubin; jackknife",
+        "coverage: Rubin; jackknife",
+    ]
+    found, made = cases_missing.reference_based(), []
+    for name in cases_missing.ASSUMPTIONS:
+        truth, pair = cases_missing.closed_form(name), [found[f"{way} {name}"] for way in ("rubin", "jackknife")]
+        covered = [float(((one.lower < truth) & (truth < one.upper)).mean()) for one in pair]
+        made.append(
+            [
+                name.replace("_", " "),
+                number(truth, 2),
+                number(float(pair[1].estimate.mean()), 2),
+                number(float(pair[1].estimate.std()), 2),
+                "; ".join(number(float(one.std_error.mean()), 2) for one in pair),
+                "; ".join(number(share, 3) for share in covered),
+            ]
+        )
+    return table(header, made)
+
+
+def published_losses() -> str:
+    header = ["row", "patients", "published", "simulated (SE)", "formula (Lu, Luo and Chen)"]
+    made = []
+    for row, (effect, correlations, (n_active, active), (n_control, control), published) in cases_missing.PUBLISHED.items():
+        formula = closed_form.mmrm_power(
+            effect,
+            correlations=correlations,
+            retention_active=cases_missing.RETENTION[active],
+            retention_control=cases_missing.RETENTION[control],
+            n_active=n_active,
+            n_control=n_control,
+            tails="benefit",
+        )
+        shown = with_error(cases_missing.published_power(row), cases_missing.N_PUBLISHED)
+        made.append([row, f"{n_active} + {n_control}", number(published, 3), shown, number(float(formula))])
     return table(header, made)
 
 
@@ -215,6 +274,7 @@ def write() -> None:
         made = {"levels": levels(run), "flagship": flagship(run), "patients": patients(run)}
     made |= {"rows": rows(), "left out": left_out(), "order": order(), "gaps": gaps(), "far tail": far_tail()}
     made |= {"scores": scores(), "shapes": shapes(), "intervals": intervals(), "true values": true_values()}
+    made |= {"losses": losses(), "reference based": reference_based(), "published losses": published_losses()}
     made |= {"repeated": repeated()}
     text = PAGE.read_text(encoding="utf-8")
     for name, content in made.items():

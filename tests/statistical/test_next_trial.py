@@ -1,15 +1,18 @@
 """The flagship scenario against an independent calculation of the same trial, and its patients and scores against exact integration.
 
-The independent calculation was made without this package, 20,000 replicates, nobody lost: powers at 200 patients, patients by CRP, response and
-remission by placebo fall, and the mean effect in everybody for several shapes. Its figures are rounded to the digits given here.
+The independent calculation was made without this package: powers with 12% lost at random and with nobody lost, at 200 and 400 patients and at two
+placebo courses, levels without effect, patients by CRP, response and remission by placebo fall, and the mean effect in everybody for several
+shapes. Its figures are rounded to the digits given here.
 """
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from statistical.exact import SurveyCrp, madrs
-from statistical.helpers import madrs_endpoint, prepared, standard_error_under, trial
+from statistical.helpers import Found, madrs_endpoint, prepared, standard_error_under, trial
+from statistical.helpers import simulate as simulate_trials
 
 import simtrials
 from simtrials.core.outcomes import OUTCOMES
@@ -19,32 +22,75 @@ from simtrials.engine.result import Run
 from simtrials.trial import PreparedTrial, simulate
 from simtrials.trial.prepare import marker_of
 
-POWERS = {"severity": 0.692, "anhedonia": 0.869, "response": 0.513, "remission": 0.406}
-SYMPTOMS_ONLY = 0.141
-THEIR_REPLICATES = 20_000
+ANALYSES = ("severity", "anhedonia", "response", "remission")
+INDEPENDENT = {
+    # changes to the scenario; powers of the four analyses; both symptom outcomes and neither binary one; replicates behind them
+    "12% lost": ({}, (0.634, 0.822, 0.426, 0.353), 0.159, 20_000),
+    "nobody lost": ({"departures": {}}, (0.692, 0.869, 0.513, 0.406), 0.141, 20_000),
+    "12% lost, placebo fall 8": ({"endpoints.madrs.control_course.change": -8.0}, (0.637, 0.822, 0.413, 0.304), 0.186, 20_000),
+    "12% lost, 400 patients": ({"design.n_patients": 400}, (0.906, 0.985, 0.717, 0.619), 0.134, 10_000),
+}
+LEVELS = {"severity": 0.0505, "anhedonia": 0.0495, "response": 0.0511, "remission": 0.0507}
+"""Significant in either direction without effect, 40,000 replicates."""
 ROUNDING = 0.0005
 N_PATIENTS = 200
 
 
-def within_joint_error(found: float, theirs: float, n_replicates: int) -> bool:
+def within_joint_error(found: float, theirs: float, n_replicates: int, their_replicates: int) -> bool:
     """Whether two simulated shares agree within 4 standard errors of their difference."""
-    return abs(found - theirs) < ROUNDING + 4 * np.sqrt(theirs * (1 - theirs) * (1 / n_replicates + 1 / THEIR_REPLICATES))
+    return abs(found - theirs) < ROUNDING + 4 * np.sqrt(theirs * (1 - theirs) * (1 / n_replicates + 1 / their_replicates))
 
 
-@pytest.mark.parametrize("analysis", POWERS)
-def test_the_power_of_the_flagship_is_that_of_the_independent_calculation(flagship: Run, analysis: str):
-    found = flagship.measure(analysis, "power")
-    assert within_joint_error(found.value, POWERS[analysis], found.n_replicates)
-    others = {name: value for name, value in POWERS.items() if name != analysis}
-    assert not any(within_joint_error(found.value, value, found.n_replicates) for value in others.values())
+@cache
+def variant(name: str) -> tuple[Found, int]:
+    """The flagship with some changes, without its null."""
+    scenario = read("next_trial", INDEPENDENT[name][0])
+    kept = {key: scenario.analyses[key] for key in ANALYSES}
+    return simulate_trials(scenario.model_copy(update={"analyses": kept, "patterns": {}}), 20_480), 20_480
 
 
-def test_both_symptom_outcomes_and_neither_binary_one_is_shown_as_often_as_in_the_independent_calculation(flagship: Run):
-    (found,) = flagship.patterns()
-    assert within_joint_error(found.value, SYMPTOMS_ONLY, found.n_replicates)
-    shown = {name: flagship.measure(name, "power").value for name in POWERS}
-    independent = shown["severity"] * shown["anhedonia"] * (1 - shown["response"]) * (1 - shown["remission"])
-    assert not within_joint_error(independent, SYMPTOMS_ONLY, found.n_replicates)  # the outcomes of one trial go together
+def powers(name: str, flagship: Run) -> tuple[dict[str, float], float, int]:
+    """Powers, the share of trials with the pattern of the review, and the replicates."""
+    if name == "12% lost":
+        (pattern,) = flagship.patterns()
+        return {key: flagship.measure(key, "power").value for key in ANALYSES}, pattern.value, pattern.n_replicates
+    found, n = variant(name)
+    shown = {key: found[key].benefit for key in ANALYSES}
+    symptoms_only = shown["severity"] & shown["anhedonia"] & ~shown["response"] & ~shown["remission"]
+    return {key: float(benefit.mean()) for key, benefit in shown.items()}, float(symptoms_only.mean()), n
+
+
+@pytest.mark.parametrize("name", INDEPENDENT)
+def test_the_powers_of_the_flagship_are_those_of_the_independent_calculation(flagship: Run, name: str):
+    _, theirs, theirs_pattern, their_replicates = INDEPENDENT[name]
+    found, pattern, n = powers(name, flagship)
+    for analysis, power in zip(ANALYSES, theirs, strict=True):
+        assert within_joint_error(found[analysis], power, n, their_replicates), analysis
+        others = [value for value in theirs if value != power]
+        assert not any(within_joint_error(found[analysis], value, n, their_replicates) for value in others)
+    assert within_joint_error(pattern, theirs_pattern, n, their_replicates)
+    independent = found["severity"] * found["anhedonia"] * (1 - found["response"]) * (1 - found["remission"])
+    assert not within_joint_error(independent, theirs_pattern, n, their_replicates)  # the outcomes of one trial go together
+
+
+def test_losing_patients_matters(flagship: Run):
+    """The named wrong version: the powers with nobody lost."""
+    found, _, n = powers("12% lost", flagship)
+    for analysis, power in zip(ANALYSES, INDEPENDENT["nobody lost"][1], strict=True):
+        assert not within_joint_error(found[analysis], power, n, 20_000)
+
+
+@pytest.mark.parametrize("analysis", LEVELS)
+def test_the_levels_are_those_of_the_independent_calculation(flagship: Run, analysis: str):
+    found = flagship.measure(analysis, "rejection", "null")
+    assert within_joint_error(found.value, LEVELS[analysis], found.n_replicates, 40_000)
+
+
+def test_response_and_remission_count_those_who_stopped_as_failures(flagship: Run):
+    """Published: .427 against .306, and .271 against .178."""
+    truths = {name: flagship.tallies()[name].truth for name in ("response", "remission")}
+    assert truths["response"].value == pytest.approx(0.427 - 0.306, abs=0.001 + 4 * truths["response"].std_error)
+    assert truths["remission"].value == pytest.approx(0.271 - 0.178, abs=0.001 + 4 * truths["remission"].std_error)
 
 
 # ---- patients

@@ -1,90 +1,24 @@
 """The analyses of a protocol on one real trial: the very code that analyses simulated ones."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 
 from simtrials.core.check import problems_of
-from simtrials.core.data import EffectScale, Estimates, Improves
+from simtrials.core.data import Estimates, Improves
 from simtrials.core.errors import DeclarationError, Problem, SimtrialsError, did_you_mean
 from simtrials.core.expressions import ExpressionError, parse
 from simtrials.core.rng import Purpose, Streams
 from simtrials.core.status import SENTENCES, Status
 from simtrials.engine.real_trial.naming import Naming
+from simtrials.engine.real_trial.outcome import Finding, TrialAnalysis
 from simtrials.engine.real_trial.read import RealTrial, read_trial
 from simtrials.inference.analyses import ANALYSES, Analysis
 from simtrials.inference.checks import analysis_problems
 from simtrials.inference.judge import judge
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one analysis finds; numbers are None where they do not exist. `effect` is what the estimate is."""
-
-    analysis: str
-    method: str
-    where: str
-    analysis_set: str
-    missing: str
-    outcome: str
-    week: float
-    effect: EffectScale
-    n_active: int
-    n_control: int
-    estimate: float | None
-    std_error: float | None
-    lower: float | None
-    upper: float | None
-    level: float
-    df: float | None
-    p_value: float | None
-    shows: str
-    status: str
-    flags: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TrialAnalysis:
-    """The findings of some analyses of one real trial."""
-
-    trial: RealTrial
-    findings: tuple[Finding, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values: who was analysed, and every finding."""
-        measured = self.trial.measured
-        arms = {arm: int((self.trial.data.arm == code).sum()) for code, arm in enumerate(self.trial.data.arms)}
-        return {
-            "data": self.trial.source,
-            "checksum": self.trial.checksum,
-            "endpoint": self.trial.name,
-            "arms": arms,
-            "visits": {f"{week:g}": int(measured.observed[0, :, visit].sum()) for visit, week in enumerate(measured.weeks)},
-            "left_out": dict(self.trial.counts),
-            "findings": [asdict(finding) for finding in self.findings],
-        }
-
-    def to_frame(self) -> "pd.DataFrame":
-        """One row per analysis."""
-        import pandas as pd
-
-        return pd.DataFrame([asdict(finding) for finding in self.findings], columns=[field.name for field in fields(Finding)])
-
-    def summary(self) -> str:
-        """The table that the terminal shows."""
-        from simtrials.report.real_trial import summary
-
-        return summary(self)
-
-    def __repr__(self) -> str:
-        return self.summary()
 
 
 def analyze(

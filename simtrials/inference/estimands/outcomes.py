@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from simtrials.core.arrays import FloatArray
+from simtrials.core.arrays import BoolArray, FloatArray
 from simtrials.core.data import Measurements, TrialData
 from simtrials.inference.estimands.estimand import Estimand
 
@@ -44,9 +44,15 @@ def _under(data: TrialData, events: Mapping[str, FloatArray], estimand: Estimand
     return replace(data, endpoints=endpoints) if failed or stopped else data
 
 
-def _after(measured: Measurements, week: FloatArray) -> np.ndarray:
-    """(R, P, V) true at visits after the event."""
-    return np.stack([week < visit for visit in measured.weeks], axis=2)
+def _after(measured: Measurements, week: FloatArray) -> BoolArray:
+    """(V, P, R) true at visits after the event: visits are slow in memory, and replicates fast."""
+    return np.stack([visit > week.T for visit in measured.weeks])
+
+
+def _changed(measured: Measurements, after: BoolArray, value: float, observed: BoolArray) -> Measurements:
+    """With another value after the event."""
+    changed = np.where(after, value, measured.value.transpose(2, 1, 0))
+    return replace(measured, value=changed.transpose(2, 1, 0), observed=observed.transpose(2, 1, 0))
 
 
 def _failure_after(measured: Measurements, week: FloatArray) -> Measurements:
@@ -58,7 +64,7 @@ def _failure_after(measured: Measurements, week: FloatArray) -> Measurements:
     else:
         return measured
     after = _after(measured, week)
-    return replace(measured, value=np.where(after, worst, measured.value), observed=measured.observed | after)
+    return _changed(measured, after, worst, measured.observed.transpose(2, 1, 0) | after)
 
 
 def _last_before(measured: Measurements, week: FloatArray) -> Measurements:
@@ -79,4 +85,4 @@ def _last_before(measured: Measurements, week: FloatArray) -> Measurements:
 def _seen_before(measured: Measurements, week: FloatArray) -> Measurements:
     """Values after the event are not used."""
     after = _after(measured, week)
-    return replace(measured, value=np.where(after, np.nan, measured.value), observed=measured.observed & ~after)
+    return _changed(measured, after, np.nan, measured.observed.transpose(2, 1, 0) & ~after)

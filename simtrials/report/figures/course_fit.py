@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from simtrials.engine.real_trial.course import Compared, CourseFit
+from simtrials.engine.real_trial.outcome import Compared, CourseFit
 from simtrials.report import look
 from simtrials.report.figures import canvas
 from simtrials.report.figures.course import arm_marks, stacked, weeks_apart
