@@ -108,8 +108,9 @@ def _departures(run: Run) -> Assumption:
     names = run.scenario.departures
     if not names:
         return Assumption("Dropout", "nobody", NO_SOURCE)
-    sources = dict.fromkeys(source_of(run.scenario, f"departures.{name}") for name in names)
-    return Assumption("Departures", departures_in_words(run.scenario, run.portrait), "; ".join(sources))
+    known = [(name, source_of(run.scenario, f"departures.{name}.rate", f"departures.{name}")) for name in names]
+    told = dict.fromkeys(source if len(names) == 1 else f"{spoken(name)}: {source}" for name, source in known)
+    return Assumption("Departures", departures_in_words(run.scenario, run.portrait), "; ".join(told))
 
 
 def _screening(scenario: Scenario) -> Assumption:

@@ -23,7 +23,7 @@ def summary(fit: CourseFit) -> str:
     notes = [*fit.notes, "Means, SDs and correlations of the data are estimated as if nobody had been lost, under missing at random."]
     if fit.counts:
         notes.append(f"Left out: {', '.join(f'{whole(n)} {what}' for what, n in fit.counts.items())}.")
-    return "\n".join([head, aligned(lines, right=(2, 3, 4)), *(paragraph(note, "  ") for note in notes)])
+    return "\n".join([head, aligned(lines, right=(2, 3, 4), flexible=(1,)), *(paragraph(note, "  ") for note in notes)])
 
 
 def _row(row: Compared, factor: float, places: int) -> tuple[str, ...]:
