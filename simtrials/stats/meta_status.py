@@ -1,0 +1,31 @@
+"""Why a meta-analysis could not be fitted, as a number per meta-analysis and as a sentence for the reader.
+
+Numbers below 20 mean what they mean in `simtrials.core.status`.
+"""
+
+from enum import IntEnum
+
+
+class MetaStatus(IntEnum):
+    """Outcome of one meta-analysis; where it is not `OK`, what cannot be estimated is NaN and the rest stands as the sentence says."""
+
+    OK = 0
+    NO_VARIATION = 2
+    COLLINEAR = 3
+    NOT_CONVERGED = 5
+    EMPTY_CELL = 6
+    TOO_FEW_STUDIES = 20
+    SINGLE_STUDY = 21
+    ZERO_VARIANCE = 22
+
+
+SENTENCES = {
+    MetaStatus.OK: "estimated",
+    MetaStatus.NO_VARIATION: "all studies agree exactly, so that the residual variance is 0",
+    MetaStatus.COLLINEAR: "moderators are collinear",
+    MetaStatus.NOT_CONVERGED: "the fit did not converge",
+    MetaStatus.EMPTY_CELL: "no events (or only events) in an arm of all studies",
+    MetaStatus.TOO_FEW_STUDIES: "no more studies than coefficients",
+    MetaStatus.SINGLE_STUDY: "one study: its own estimate, heterogeneity unknown",
+    MetaStatus.ZERO_VARIANCE: "a study has no sampling variance",
+}
