@@ -23,7 +23,7 @@ Columns = dict[str, AnyArray]
 Backend = Literal["auto", "serial", "threads", "loky", "dask"]
 REQUIRED = ("estimate", "std_error", "statistic", "df")
 OPTIONAL = ("lower", "upper", "p_value", "decision", "truth")
-FLAG = "flag: "
+FLAG, NUMBER = "flag: ", "number: "
 NOT_ENROLLED = "not enrolled: "
 """Starts the column that counts candidates who fail a rule; no analysis can have such a name."""
 SERIAL_BELOW = 3.0
@@ -60,7 +60,7 @@ class Simulation:
         columns: Columns = {"screened": simulated.screening.n_screened.astype(np.int32)}
         columns |= {f"{NOT_ENROLLED}{label}": counts.astype(np.int32) for label, counts in simulated.screening.failures.items()}
         for name, found in self.estimates(simulated.data, Streams(self.seed, Purpose.RUN, block)).items():
-            columns |= _columns_of(name, found)
+            columns |= columns_of(name, found)
         return columns
 
     def estimates(self, data: TrialData, streams: Streams) -> dict[str, Estimates]:
@@ -103,10 +103,11 @@ class Simulation:
         return {name: Meaning(estimates.scale, estimates.benefit) for name, estimates in found.items()}
 
 
-def _columns_of(name: str, found: Estimates) -> Columns:
+def columns_of(name: str, found: Estimates) -> Columns:
     columns: Columns = {f"{name}/{field}": getattr(found, field) for field in REQUIRED}
     columns |= {f"{name}/{field}": getattr(found, field) for field in OPTIONAL if getattr(found, field) is not None}
     columns |= {f"{name}/{FLAG}{label}": flag for label, flag in found.flags.items()}
+    columns |= {f"{name}/{NUMBER}{label}": number for label, number in found.numbers.items()}
     return columns | {f"{name}/status": found.status.astype(np.int8)}
 
 
@@ -114,9 +115,13 @@ def estimates_of(name: str, columns: Mapping[str, AnyArray], meaning: Meaning) -
     """The estimates of one analysis, put together again from columns."""
     estimate, std_error, statistic, df, status = (columns[f"{name}/{field}"] for field in (*REQUIRED, "status"))
     lower, upper, p_value, decision, truth = (columns.get(f"{name}/{field}") for field in OPTIONAL)
-    start = f"{name}/{FLAG}"
-    flags = {column.removeprefix(start): values for column, values in columns.items() if column.startswith(start)}
-    return Estimates(estimate, std_error, statistic, df, status, meaning.scale, meaning.benefit, lower, upper, p_value, decision, truth, flags)
+    flags, numbers = (_below(f"{name}/{start}", columns) for start in (FLAG, NUMBER))
+    rest = lower, upper, p_value, decision, truth, flags, numbers
+    return Estimates(estimate, std_error, statistic, df, status, meaning.scale, meaning.benefit, *rest)
+
+
+def _below(start: str, columns: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+    return {column.removeprefix(start): values for column, values in columns.items() if column.startswith(start)}
 
 
 def run_blocks(

@@ -26,4 +26,5 @@ def judge(analysis: Analysis, found: Estimates) -> Judged:
             rejected = benefit
         lower = found.estimate - critical * found.std_error if found.lower is None else found.lower
         upper = found.estimate + critical * found.std_error if found.upper is None else found.upper
-    return Judged(found.estimate, found.std_error, lower, upper, np.asarray(rejected), np.asarray(benefit), found.status, found.truth, found.flags)
+    rest = found.status, found.truth, found.flags, found.numbers
+    return Judged(found.estimate, found.std_error, lower, upper, np.asarray(rejected), np.asarray(benefit), *rest)
