@@ -167,6 +167,10 @@ class Estimates:
         """The same estimates with these things to count."""
         return replace(self, flags=dict(flags))
 
+    def averaging(self, numbers: Mapping[str, FloatArray]) -> "Estimates":
+        """The same estimates with these numbers to average."""
+        return replace(self, numbers=dict(numbers))
+
 
 @dataclass(frozen=True, slots=True)
 class Table:

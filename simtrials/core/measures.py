@@ -118,7 +118,8 @@ class Tally:
             self.flags[label] = self.flags.get(label, 0) + int(flag.sum())
         for label, number in judged.numbers.items():
             finite = number[np.isfinite(number)]
-            self.numbers[label] = self.numbers.get(label, np.zeros(3)) + (finite.size, finite.sum(), (finite * finite).sum())
+            sums = np.array([finite.size, finite.sum(), (finite * finite).sum()])
+            self.numbers[label] = self.numbers.get(label, np.zeros(3)) + sums
 
     @property
     def n_failed(self) -> int:
