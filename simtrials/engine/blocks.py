@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from simtrials.core.rng import BLOCK_SIZE, Purpose, Streams
 from simtrials.engine.memory import keep_freed_memory
 from simtrials.inference.analyses import Analysis
 from simtrials.inference.estimands import TREATMENT_POLICY, Estimand, as_analysed
+from simtrials.inference.judge import Levels
 from simtrials.trial import PreparedTrial, simulate
 from simtrials.trial.departures import IntercurrentEvent
 
@@ -36,6 +37,23 @@ class Meaning:
 
     scale: EffectScale
     benefit: Literal[1, -1]
+
+
+class Simulated(Protocol):
+    """What turns the number of a block into columns of estimates."""
+
+    @property
+    def analyses(self) -> Mapping[str, Levels]:
+        """The analyses, or syntheses, by name."""
+
+    def columns(self, block: int) -> Columns:
+        """Columns of one block, (256,) each."""
+
+    def many(self, blocks: Sequence[int]) -> list[Columns]:
+        """Several blocks, one after another."""
+
+    def meanings(self) -> dict[str, Meaning]:
+        """What the columns of each are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +143,7 @@ def _below(start: str, columns: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
 
 
 def run_blocks(
-    simulation: Simulation, blocks: Sequence[int], n_jobs: int, backend: Backend = "auto", scheduler: str | None = None
+    simulation: Simulated, blocks: Sequence[int], n_jobs: int, backend: Backend = "auto", scheduler: str | None = None
 ) -> Iterator[tuple[int, Columns]]:
     """Columns of each block, in order. The first block is done here, so that kernels are compiled once and the work can be estimated."""
     if not blocks:

@@ -6,8 +6,8 @@ from simtrials.core.errors import Problem, did_you_mean
 from simtrials.core.expressions import ExpressionError, parse
 from simtrials.core.outcomes import OUTCOMES
 from simtrials.evidence.fidelities.base import REPORTED, SUBGROUP
-from simtrials.evidence.gather import STUDY_COLUMNS
 from simtrials.evidence.outcomes import ReviewedOutcome, TrueEffects
+from simtrials.evidence.prepare import STUDY_COLUMNS
 from simtrials.evidence.studies import Studies
 from simtrials.evidence.studies.base import CRP_RULES
 from simtrials.evidence.template import ARMS, SELECTING, effect_problems

@@ -18,9 +18,8 @@ from simtrials.evidence.template import SELECTING
 from simtrials.trial import PreparedTrial, simulate
 from simtrials.trial.endpoints import Continuous
 
-BLOCKS, PATIENTS, NODES = 4, 256, 7
-"""262,144 patients per arm at each of seven effects: the SD of scores is known to .14%, a risk of .2 to .0008, their contrasts better."""
-Moments = tuple[FloatArray, FloatArray]
+BLOCKS, PATIENTS, NODES = 8, 256, 7
+"""Half a million patients per arm at each of seven effects: the SD of scores is known to .1%, a risk of .2 to .0006, their contrasts better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,8 @@ class ArmCurve:
     control_variance: float
     mean: FloatArray
     variance: FloatArray
+    error: float = 0.0
+    """standard error of the effect at the middle node, in the unit of the measure"""
 
 
 class Curves:
@@ -89,20 +90,24 @@ class Curves:
     def _simulated(self, variety: int, outcomes: list[str], view: str) -> dict[str, ArmCurve]:
         places = (1 - np.cos(np.pi * np.arange(NODES) / (NODES - 1))) / 2
         nodes = {name: self._nodes(name, places) for name in self.plan.template.endpoints}
-        control = self._moments(variety, outcomes, view, 0, {})
-        active = [self._moments(variety, outcomes, view, 1, {name: values[i] for name, values in nodes.items()}) for i in range(NODES)]
+        control = self._sums(variety, outcomes, view, 0, {})
+        active = [self._sums(variety, outcomes, view, 1, {name: values[i] for name, values in nodes.items()}) for i in range(NODES)]
         found = {}
         for name in outcomes:
-            mean, variance = (np.array([moments[name][part] for moments in active]) for part in (0, 1))
-            found[name] = ArmCurve(nodes[self.plan.endpoint_of(name)], *control[name], mean, variance)
+            middle = effect_of_means(self.plan.measured[name], *_contrast(control[name], active[NODES // 2][name]))
+            error = float(middle.std(ddof=1) / np.sqrt(BLOCKS))
+            mean, variance = _moments(np.array([sums[name].sum(axis=0) for sums in active]))
+            of_control = _moments(control[name].sum(axis=0))
+            found[name] = ArmCurve(nodes[self.plan.endpoint_of(name)], float(of_control[0]), float(of_control[1]), mean, variance, error)
         return found
 
     def _nodes(self, endpoint: str, places: FloatArray) -> FloatArray:
         low, high = self.plan.range_of(endpoint)
         return low + (high - low) * places if high > low else low + places - 0.5
 
-    def _moments(self, variety: int, outcomes: list[str], view: str, arm: int, effects: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-        sums = {name: np.zeros(3) for name in outcomes}
+    def _sums(self, variety: int, outcomes: list[str], view: str, arm: int, effects: Mapping[str, float]) -> dict[str, FloatArray]:
+        """Number, sum and sum of squares of each outcome, (block, 3), when everybody is in one arm."""
+        sums = {name: np.zeros((BLOCKS, 3)) for name in outcomes}
         strength = {name: np.full(BLOCK_SIZE, value) for name, value in effects.items()}
         for block in range(BLOCKS):
             streams = Streams(self.plan.seed, Purpose.TRUTH, block)
@@ -112,13 +117,25 @@ class Curves:
                 measured = data.endpoints[self.plan.endpoint_of(name)]
                 read = "score" if view == END_SCORES and self.plan.name_of(name) == "change" else self.plan.name_of(name)
                 value = OUTCOMES[read].read(measured, measured.weeks[-1])[whom]
-                sums[name] += np.array([value.size, value.sum(), (value * value).sum()])
-        return {name: (total / n, max(squares / n - (total / n) ** 2, 0.0)) for name, (n, total, squares) in sums.items()}
+                sums[name][block] = value.size, value.sum(), (value * value).sum()
+        return sums
 
     def _whom(self, variety: int, data: TrialData, view: str) -> BoolArray:
         if view == SUBGROUP and self.plan.subgroup and self.plan.varieties[variety].crp_rule not in SELECTING:
             return parse(self.plan.subgroup).truth(data.columns)
         return np.asarray(data.arm >= 0)
+
+
+def _moments(sums: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and variance from number, sum and sum of squares on the last axis."""
+    mean = sums[..., 1] / sums[..., 0]
+    return mean, np.maximum(sums[..., 2] / sums[..., 0] - mean**2, 0.0)
+
+
+def _contrast(control: FloatArray, active: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Means of both arms and the mean of their variances."""
+    (mean_control, variance_control), (mean_active, variance_active) = _moments(control), _moments(active)
+    return mean_control, mean_active, (variance_control + variance_active) / 2
 
 
 def interpolated(nodes: FloatArray, values: FloatArray, at: FloatArray) -> FloatArray:

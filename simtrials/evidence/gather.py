@@ -6,19 +6,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from simtrials.core.arrays import AnyArray, BoolArray, FloatArray
-from simtrials.core.expressions import Category, Column
 from simtrials.core.rng import BLOCK_SIZE, Streams
 from simtrials.evidence.extraction import Reports
 from simtrials.evidence.fidelities.base import Results
 from simtrials.evidence.own_test import own_result
-from simtrials.evidence.prepare import PreparedEvidence
+from simtrials.evidence.prepare import PreparedEvidence, study_columns
 from simtrials.evidence.reporting import Finished
 from simtrials.evidence.studies import Plans
-from simtrials.evidence.studies.base import CRP_RULES, FUNDERS, RISKS
 from simtrials.evidence.table import ArmNumbers, StudyTable
 
-STUDY_COLUMNS = ("weeks", "n", "n_active", "n_control", "drug_class", "role", "crp_rule", "risk_of_bias", "funder", "further")
-"""What is known of a study, for conditions and moderators."""
 MOST_ATTEMPTS = 20_000
 """A place that so many studies in a row have not filled, because none was published, stays empty."""
 
@@ -160,23 +156,12 @@ def _one_more(prepared: PreparedEvidence, streams: Streams, n_replicates: int) -
 
 
 def _table(prepared: PreparedEvidence, shelf: Shelf, new_true: dict[str, FloatArray]) -> StudyTable:
-    studies = prepared.evidence.studies
-    weeks = np.array([variety.weeks for variety in studies.varieties])
-    rules = np.array([CRP_RULES.index(variety.crp_rule) for variety in studies.varieties], dtype=np.int16)
-    codes, shape = shelf.codes, shelf.filled.shape
-    columns: dict[str, Column] = {
-        "weeks": weeks[codes["variety"]],
-        "n": shelf.n.sum(axis=-1),
-        "n_active": shelf.n[..., 1],
-        "n_control": shelf.n[..., 0],
-        "drug_class": Category(codes["drug_class"], studies.drug_classes),
-        "role": Category(codes["role"], studies.roles),
-        "crp_rule": Category(rules[codes["variety"]], CRP_RULES),
-        "risk_of_bias": Category(codes["risk"], RISKS),
-        "funder": Category(codes["funder"], FUNDERS),
-        "further": Category(np.broadcast_to(studies.is_further().astype(np.int16), shape), ("no", "yes")),
-    }
-    return StudyTable(shelf.views["reported"], prepared.measured, columns, shelf.filled, shelf.true, new_true, shelf.n_run)
+    studies, codes = prepared.evidence.studies, shelf.codes
+    plans = Plans(n=shelf.n, measures={}, **codes)
+    further = np.broadcast_to(studies.is_further().astype(np.int16), shelf.filled.shape)
+    columns = study_columns(studies, plans, further)
+    tau2 = {name: prepared.tau2(name) for name in prepared.plan.outcomes}
+    return StudyTable(shelf.views["reported"], prepared.measured, columns, shelf.filled, shelf.true, new_true, shelf.n_run, tau2)
 
 
 def _chosen(prepared: PreparedEvidence, table: StudyTable, streams: Streams) -> StudyTable:

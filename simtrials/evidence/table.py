@@ -95,6 +95,12 @@ class StudyTable:
     tau2: Mapping[str, float] = field(default_factory=dict)
     _effects: dict[str, Effects] = field(default_factory=dict)
 
+    @property
+    def n_patients(self) -> FloatArray:
+        """(R, S) patients of each study, as far as the reviewers know: the most that any outcome reports."""
+        counts = [np.where(np.isfinite(numbers.n), numbers.n, 0.0).sum(axis=-1) for numbers in self.numbers.values()]
+        return np.asarray(np.maximum.reduce(counts))
+
     def tau2_of(self, outcome: str) -> float:
         """Variance of the true effects between studies."""
         return self.tau2.get(outcome, np.nan)

@@ -64,6 +64,10 @@ class Maker(ABC):
     def true(self, variety: int, outcome: str, effect: FloatArray, view: str = REPORTED) -> FloatArray:
         """The true effect of studies of a variety in the unit of the outcome's measure, for true effects on the endpoint in its own unit."""
 
+    @abstractmethod
+    def error(self, variety: int, outcome: str, view: str = REPORTED) -> float:
+        """Standard error of a true effect in the unit of the measure; 0 where a formula gives it."""
+
 
 class Fidelity(Component):
     """Declares how the results of a study are made."""

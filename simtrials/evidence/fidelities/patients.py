@@ -52,6 +52,9 @@ class PatientMaker(Maker):
     def true(self, variety: int, outcome: str, effect: FloatArray, view: str = REPORTED) -> FloatArray:
         return self.curves.at(variety, outcome, effect, view)
 
+    def error(self, variety: int, outcome: str, view: str = REPORTED) -> float:
+        return self.curves.of(variety, view)[outcome].error
+
     def results(self, variety: int, effects: Mapping[str, FloatArray], n: FloatArray, streams: Streams) -> Results:
         data, planned = self._trials(variety, effects, n, streams)
         return {REPORTED: self._reported(data, planned, streams), **self._views(variety, data.subset(planned))}

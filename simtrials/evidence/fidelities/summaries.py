@@ -60,6 +60,9 @@ class SummaryMaker(Maker):
     def true(self, variety: int, outcome: str, effect: FloatArray, view: str = REPORTED) -> FloatArray:
         return self.curves.at(variety, outcome, effect, view)
 
+    def error(self, variety: int, outcome: str, view: str = REPORTED) -> float:
+        return self.curves.of(variety, view)[outcome].error
+
     def results(self, variety: int, effects: Mapping[str, FloatArray], n: FloatArray, streams: Streams) -> Results:
         arms = [self._arm(variety, arm, effects, n[:, arm], streams) for arm in (0, 1)]
         names = list(arms[0])
