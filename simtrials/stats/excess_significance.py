@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
-from simtrials.core.arrays import FloatArray, IntArray
+from simtrials.core.arrays import BoolArray, FloatArray, IntArray
 from simtrials.core.kernels import kernel
 from simtrials.stats.meta_analysis import TAU2_METHODS, Tau2Choice
 from simtrials.stats.meta_shapes import checked_share, checked_word, evidence_of, shaped
@@ -101,9 +101,7 @@ def excess_significance_test(
     return ExcessSignificance(*(shaped(column, evidence.shape) for column in (*columns, k, status)))
 
 
-def _power(
-    y: FloatArray, v: FloatArray, mean: FloatArray, tau2: FloatArray, alternative: Alternative, alpha: float
-) -> tuple[FloatArray, FloatArray]:
+def _power(y: FloatArray, v: FloatArray, mean: FloatArray, tau2: FloatArray, alternative: Alternative, alpha: float) -> tuple[FloatArray, BoolArray]:
     """Power of each study over true effects of this mean and variance, and whether it is significant, (replicate, study) each."""
     with np.errstate(invalid="ignore", divide="ignore"):
         error, spread = np.sqrt(v), np.sqrt(v + tau2[:, np.newaxis])
@@ -125,7 +123,7 @@ def _count_p_values(power: FloatArray, observed: IntArray, direction: int, p_val
         k = 0
         for s in range(n_studies):
             chance = power[replicate, s]
-            if not chance == chance:
+            if np.isnan(chance):
                 continue
             k += 1
             for count in range(k, 0, -1):

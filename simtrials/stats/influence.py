@@ -68,10 +68,11 @@ def cumulative_meta_analysis(
 def in_order(evidence: Evidence, order: ArrayLike | None, function: str) -> Evidence:
     """Studies sorted by `order`, those that are absent last."""
     shape = evidence.shape
+    given = np.arange(shape[-1], dtype=np.float64) if order is None else np.asarray(order, dtype=np.float64)
     try:
-        key = np.broadcast_to(np.arange(shape[-1]) if order is None else np.asarray(order, dtype=np.float64), shape)
+        key = np.broadcast_to(given, shape)
     except ValueError:
-        raise ValueError(f"{function}: order must have the shape of the effects {shape} or one number per study, got {np.shape(order)}") from None
+        raise ValueError(f"{function}: order must have the shape of the effects {shape} or one number per study, got {given.shape}") from None
     key = key.reshape(evidence.y.shape)
     if (np.isnan(key) & ~np.isnan(evidence.y)).any():
         raise ValueError(f"{function}: order must be known for every study that is present")

@@ -81,7 +81,8 @@ def permutation_test(
         raise ValueError(f"permutation_test: {present[testable & ~exact].max()} studies have more than max_exact sign flips; random ones need rng")
     generator = np.random.default_rng(rng)
     extreme, counted = np.zeros(n_replicates), np.zeros(n_replicates, dtype=np.int64)
-    for those, signs in _flips(studies.y, exact, testable, n_random, generator):
+    half = alternative == "two_sided"  # turning all signs round turns the statistic round
+    for those, signs in _flips(studies.y, exact, testable, half, n_random, generator):
         n_flips = signs.shape[-2]
         flipped = studies.y[those][:, np.newaxis] * signs
         repeated = np.broadcast_to(studies.v[those][:, np.newaxis], flipped.shape).reshape(-1, n_studies)
@@ -91,6 +92,7 @@ def permutation_test(
         counted[those] += known.sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         p_value = np.where(testable, extreme / counted, np.nan)
+    counted[exact & half] *= 2
     columns = observed, p_value, counted, exact, k, status
     return PermutationTest(*(shaped(column, evidence.shape) for column in columns))
 
@@ -117,9 +119,12 @@ def _as_extreme(values: FloatArray, observed: FloatArray, alternative: Alternati
 
 
 def _flips(
-    y: FloatArray, exact: BoolArray, testable: BoolArray, n_random: int, rng: np.random.Generator
+    y: FloatArray, exact: BoolArray, testable: BoolArray, half: bool, n_random: int, rng: np.random.Generator
 ) -> Iterator[tuple[IntArray, FloatArray]]:
-    """Replicates and their signs, (replicate or 1, flip, study), in blocks that keep memory flat; absent studies have signs that do not matter."""
+    """Replicates and their signs, (replicate or 1, flip, study), in blocks that keep memory flat; absent studies have signs that do not matter.
+
+    With `half` exact flips leave the last study as it is.
+    """
     n_studies = y.shape[1]
     present = ~np.isnan(y)
     patterns, member = np.unique(present[exact & testable], axis=0, return_inverse=True)
@@ -128,8 +133,9 @@ def _flips(
         those = replicates[member.reshape(-1) == which]
         k = int(pattern.sum())
         rows = max(1, BLOCK // n_studies)
-        for start in range(0, 2**k, rows):
-            codes = np.arange(start, min(start + rows, 2**k))
+        n_flips = 2 ** (k - 1 if half else k)
+        for start in range(0, n_flips, rows):
+            codes = np.arange(start, min(start + rows, n_flips))
             signs = np.ones((len(codes), n_studies))
             signs[:, pattern] = 1.0 - 2.0 * ((codes[:, np.newaxis] >> np.arange(k)) & 1)
             size = max(1, BLOCK // signs.size)

@@ -133,7 +133,7 @@ class WeightedLeastSquares(NamedTuple):
     n_adequate: IntArray
     """studies with adequate power; all studies in `unrestricted_wls`"""
     status: IntArray
-    """`MetaStatus`: TOO_FEW_STUDIES below two studies, NO_VARIATION where all studies agree exactly"""
+    """`MetaStatus`: SINGLE_STUDY (its own estimate), NO_VARIATION where all studies agree exactly, TOO_FEW_STUDIES, ZERO_VARIANCE"""
 
 
 def unrestricted_wls(yi: ArrayLike, vi: ArrayLike, *, level: float = 0.95) -> WeightedLeastSquares:
@@ -189,7 +189,8 @@ def _corrected(evidence: Evidence, predictor: FloatArray, level: float) -> Corre
     inside = fit.interval
     first = [column[:, 0] for column in (fit.pooled.coefficients, inside.std_error, inside.lower, inside.upper, inside.p_value)]
     second = [column[:, 1] for column in (fit.pooled.coefficients, inside.std_error, inside.p_value)]
-    return CorrectedEffect(*first, inside.df, *second, fit.pooled.n_studies, fit.status)
+    df = np.where(np.isnan(second[0]), np.nan, inside.df)
+    return CorrectedEffect._make([*first, df, *second, fit.pooled.n_studies, fit.status])
 
 
 def _shaped(found: CorrectedEffect, evidence: Evidence) -> CorrectedEffect:

@@ -57,7 +57,8 @@ def regressed(studies: Studies, tau2: Tau2Choice, rule: MarginRule, level: float
     with np.errstate(invalid="ignore", divide="ignore"):
         statistic = np.where(untested, np.nan, pooled.coefficients / interval.std_error)
     interval = interval._replace(p_value=np.where(untested, np.nan, interval.p_value))
-    coefficients = np.where((status == TOO_FEW)[:, np.newaxis], np.nan, pooled.coefficients)
+    several = pooled.coefficients.shape[1] > 1  # one study has a mean, but as many studies as coefficients have no regression
+    coefficients = np.where((status == TOO_FEW)[:, np.newaxis] & several, np.nan, pooled.coefficients)
     return Regressed(pooled._replace(coefficients=coefficients), interval, statistic, between, status)
 
 

@@ -175,7 +175,7 @@ def _estimated(y: FloatArray, center: FloatArray, k: IntArray, estimator: int, r
     """Number of missing studies, not yet rounded, and its standard error."""
     for replicate in range(y.shape[0]):
         n = k[replicate]
-        if not center[replicate] == center[replicate]:
+        if np.isnan(center[replicate]):
             continue
         largest = 0.0
         for s in range(n):
@@ -195,14 +195,11 @@ def _estimated(y: FloatArray, center: FloatArray, k: IntArray, estimator: int, r
             missing = n - last - 1.0
             raw[replicate], std_error[replicate] = missing, np.sqrt(2.0 * max(0.0, missing) + 2.0)
             continue
-        if estimator == L0:
-            missing = (4.0 * ranks - n * (n + 1.0)) / (2.0 * n - 1.0)
-        else:
-            missing = n - 0.5 - np.sqrt(2.0 * n * n - 4.0 * ranks + 0.25)
-        m = missing
+        linear, root_of_quadratic = (4.0 * ranks - n * (n + 1.0)) / (2.0 * n - 1.0), n - 0.5 - np.sqrt(2.0 * n * n - 4.0 * ranks + 0.25)
+        m = linear if estimator == L0 else root_of_quadratic
         cubic = 10.0 * m**3 + 27.0 * m**2 + 17.0 * m - 18.0 * n * m**2 - 18.0 * n * m + 6.0 * n * n * m
         root = np.sqrt((n * (n + 1.0) * (2.0 * n + 1.0) + cubic) / 24.0)
-        raw[replicate] = missing
+        raw[replicate] = m
         if estimator == L0:
             std_error[replicate] = 4.0 * root / (2.0 * n - 1.0)
         else:

@@ -1,6 +1,4 @@
-"""What single studies do, permutation tests and repeated looks of the reference cases."""
-
-import numpy as np
+"""What single studies do, and permutation tests, of the reference cases."""
 
 from meta_methods.cases import data, numbers_in, offers, studies
 from simtrials.stats.influence import cumulative_meta_analysis, influence, leave_one_out
@@ -27,7 +25,7 @@ def single_study(name: str, inputs: str) -> dict[str, float]:
     y, v = (array[0] for array in studies(name))
     place = int(numbers_in(inputs)[0]) - 1
     fit, rest = influence(y, v), leave_one_out(y, v)
-    added = cumulative_meta_analysis(y, v, data(name)["year"] if "year" in data(name) else None)
+    added = cumulative_meta_analysis(y, v, data(name).get("year"))
     found = {short: getattr(fit, field)[place] for short, field in MEASURES.items()} | {"weight": 100 * fit.hat[place]}
     found |= {"loo_beta": rest.estimate[place], "loo_tau2": rest.tau2[place]}
     return found | {"cum_beta": added.estimate[place], "cum_tau2": 0.0 if place == 0 else added.tau2[place]}

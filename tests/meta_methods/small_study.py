@@ -4,7 +4,7 @@ from math import comb
 
 import numpy as np
 
-from meta_methods.cases import data, numbers_in, offers, studies
+from meta_methods.cases import offers, studies
 from simtrials.stats.excess_significance import excess_significance_test
 from simtrials.stats.fail_safe import fail_safe_n
 from simtrials.stats.limit_meta_analysis import limit_meta_analysis
