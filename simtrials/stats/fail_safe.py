@@ -49,7 +49,7 @@ def fail_safe_n(
     weighted : with "orwin", whether the mean has the weights 1 / vi
 
     Source: Rosenthal (1979), Psychological Bulletin 86, 638-641; Orwin (1983), Journal of Educational Statistics 8, 157-159; Rosenberg (2005),
-    Evolution 59, 464-468, equation 6; as in R's metafor::fsn.
+    Evolution 59, 464-468; as in R's metafor::fsn.
     """
     evidence = evidence_of(yi, vi, "fail_safe_n")
     checked_word("fail_safe_n", "kind", kind, Kind)

@@ -60,7 +60,6 @@ def spending_boundaries(
     alpha: float = 0.05,
     sides: Sides = "two_sided",
     spending: Spending = "obrien_fleming",
-    final_at_last: bool = False,
 ) -> Boundaries:
     """Boundaries that spend an error rate as information accrues, for one sequence of looks (look,) or for many (..., look).
 
@@ -70,11 +69,9 @@ def spending_boundaries(
         final one: it spends what is left, and later looks have the boundary NaN
     alpha : error rate, of both sides together in two-sided designs, half of it in each
     spending : as for `spent`, the function of each side
-    final_at_last : whether the last look spends what is left although its fraction is below 1
 
     Source: Lan and DeMets (1983), Biometrika 70, 659-663; recursion: Armitage, McPherson and Rowe (1969), JRSS A 132, 235-244; Jennison and
-    Turnbull (2000), Group Sequential Methods, chapter 19. The design with five looks is that of Reboussin et al. (2000), Controlled Clinical
-    Trials 21, 190-207.
+    Turnbull (2000), Group Sequential Methods, chapter 19.
     """
     if not 0 < alpha < 1:
         raise ValueError(f"spending_boundaries: alpha must lie between 0 and 1, got {alpha!r}")
@@ -84,9 +81,6 @@ def spending_boundaries(
     two_sided = sides == "two_sided"
     each = alpha / 2 if two_sided else alpha
     used = np.where(t >= 1, each, spent(t, each, spending))
-    if final_at_last:
-        last = t == np.fmax.reduce(t, axis=-1)[:, np.newaxis]
-        used = np.where(last, each, used)
     earlier_final = np.cumsum(t >= 1, axis=-1) - (t >= 1) > 0
     t, used = np.where(earlier_final, np.nan, t), np.where(earlier_final, np.nan, used)
     bound = np.full(t.shape, np.nan)

@@ -128,7 +128,7 @@ class Influence(NamedTuple):
     """`MetaStatus` of the fit without the study; of the fit of all studies where that failed"""
 
 
-HALF_OF_CHI2 = 0.454936423119572752
+MEDIAN_OF_CHI2 = 0.454936423119572752
 """Median of chi-squared with one degree of freedom."""
 
 
@@ -176,7 +176,7 @@ def influence(yi: ArrayLike, vi: ArrayLike, *, tau2: Tau2Choice = "REML") -> Inf
             "predicted_effect_std_error": np.sqrt(shrunken * v + (1 - shrunken) ** 2 * variance),
         }
         columns = {name: np.where(np.isnan(y), np.nan, column) for name, column in columns.items()}
-        beyond = (np.abs(columns["dffits"]) > 3 / np.sqrt(k - 1)) | (columns["cook_distance"] > HALF_OF_CHI2)
+        beyond = (np.abs(columns["dffits"]) > 3 / np.sqrt(k - 1)) | (columns["cook_distance"] > MEDIAN_OF_CHI2)
         influential = beyond | (columns["hat"] > 3 / k) | (np.abs(columns["dfbetas"]) > 1)
     fitted = np.asarray(full.status)[..., np.newaxis]
     return Influence(**columns, influential=influential, status=np.where(fitted == MetaStatus.OK, rest.status, fitted))

@@ -61,7 +61,8 @@ def limit_meta_analysis(yi: ArrayLike, vi: ArrayLike, *, tau2: Tau2Choice = "REM
     The standard error is that of beta + tau alpha in the weighted regression. R's metasens::limitmeta (method.adjust = "beta0") reports
     1 / (sd(1 / sqrt(v)) sqrt(k - 1)) instead, which leaves tau^2 out and is the same only where tau^2 is 0.
 
-    Source: Ruecker, Schwarzer, Carpenter, Binder and Schumacher (2011), Biostatistics 12, 122-142, sections 2 and 3.
+    Source: Ruecker, Schwarzer, Carpenter, Binder and Schumacher (2011), Biostatistics 12, 122-142 (heterogeneity:
+    pages 133-134).
     """
     evidence = evidence_of(yi, vi, "limit_meta_analysis")
     checked_word("limit_meta_analysis", "tau2", tau2, tuple(word for word in TAU2_METHODS if word != "GENQ"))

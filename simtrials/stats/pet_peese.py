@@ -45,7 +45,7 @@ def pet(yi: ArrayLike, vi: ArrayLike, *, level: float = 0.95) -> CorrectedEffect
 
     yi, vi : (k,) or (..., k) effects and sampling variances, NaN for a study that is absent.
 
-    Source: Stanley and Doucouliagos (2014), Research Synthesis Methods 5, 60-78, equation 4 and 5.
+    Source: Stanley and Doucouliagos (2014), Research Synthesis Methods 5, 60-78.
     """
     evidence = _evidence(yi, vi, level, "pet")
     return _shaped(_pet(evidence, level), evidence)
@@ -56,7 +56,7 @@ def peese(yi: ArrayLike, vi: ArrayLike, *, level: float = 0.95) -> CorrectedEffe
 
     yi, vi : (k,) or (..., k) effects and sampling variances, NaN for a study that is absent.
 
-    Source: Stanley and Doucouliagos (2014), Research Synthesis Methods 5, 60-78, equation 6.
+    Source: Stanley and Doucouliagos (2014), Research Synthesis Methods 5, 60-78.
     """
     evidence = _evidence(yi, vi, level, "peese")
     return _shaped(_peese(evidence, level), evidence)
@@ -141,7 +141,7 @@ def unrestricted_wls(yi: ArrayLike, vi: ArrayLike, *, level: float = 0.95) -> We
 
     yi, vi : (k,) or (..., k) effects and sampling variances, NaN for a study that is absent. The scale may be below 1.
 
-    Source: Stanley and Doucouliagos (2015), Statistics in Medicine 34, 2116-2127, equation 4.
+    Source: Stanley and Doucouliagos (2015), Statistics in Medicine 34, 2116-2127.
     """
     evidence = _evidence(yi, vi, level, "unrestricted_wls")
     fit = regressed(evidence.studies(), "common", "hartung_knapp", level)
@@ -156,7 +156,7 @@ def waap_wls(yi: ArrayLike, vi: ArrayLike, *, level: float = 0.95, standard_erro
 
     yi, vi : (k,) or (..., k) effects and sampling variances, NaN for a study that is absent.
 
-    Source: Stanley, Doucouliagos and Ioannidis (2017), Statistics in Medicine 36, 1580-1598, section 2.
+    Source: Stanley, Doucouliagos and Ioannidis (2017), Statistics in Medicine 36, 1580-1598.
     """
     evidence = _evidence(yi, vi, level, "waap_wls")
     if not standard_errors > 0:

@@ -117,8 +117,8 @@ def egger_test(
     -------
     EggerTest
 
-    Source: Egger et al. (1997), BMJ 315, 629-634; Sterne and Egger (2005) in Rothstein, Sutton and Borenstein, chapter 6 (equation 6.1, both
-    forms); Moreno et al. (2009), BMC Medical Research Methodology 9, 2 (predictors, limit).
+    Source: Egger et al. (1997), BMJ 315, 629-634; Sterne and Egger (2005) in Rothstein, Sutton and Borenstein, chapter 6 (both forms); Moreno
+    et al. (2009), BMC Medical Research Methodology 9, 2 (predictors, limit).
     """
     evidence = evidence_of(yi, vi, "egger_test")
     checked_word("egger_test", "form", form, Form)

@@ -79,8 +79,7 @@ def trial_sequential_analysis(
     There is no boundary for futility.
 
     Source: Wetterslev, Thorlund, Brok and Gluud (2008), Journal of Clinical Epidemiology 61, 64-75; (2009), BMC Medical Research Methodology 9,
-    86 (diversity, equations 7 and 12); Thorlund et al. (2011), User Manual for Trial Sequential Analysis, chapter 2; boundaries: Lan and DeMets
-    (1983), Biometrika 70, 659-663.
+    86 (diversity); Thorlund et al. (2011), User Manual for Trial Sequential Analysis; boundaries: Lan and DeMets (1983), Biometrika 70, 659-663.
     """
     function = "trial_sequential_analysis"
     evidence = in_order(evidence_of(yi, vi, function), order, function)

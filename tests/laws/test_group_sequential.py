@@ -15,7 +15,13 @@ from simtrials.stats.trial_sequential_analysis import trial_sequential_analysis
 
 EVEN = np.arange(1, 6) / 5
 NODES = 1e-7  # boundaries have about eight digits, see PANEL
-LAN_DEMETS = [4.8769, 3.3569, 2.6803, 2.2898, 2.0310]  # Reboussin et al. (2000), two-sided 5%, O'Brien-Fleming spending, five looks
+LAN_DEMETS = [
+    4.8769,
+    3.3569,
+    2.6803,
+    2.2898,
+    2.0310,
+]  # R's ldbounds, after Reboussin et al. (2000), Controlled Clinical Trials 21, 190-207: two-sided 5%, O'Brien-Fleming spending
 POCOCK_SPENDING = [2.4380, 2.4268, 2.4101, 2.3966, 2.3859]  # the same, Pocock spending
 OBRIEN_FLEMING = [4.56174, 3.22564, 2.63372, 2.28087, 2.04007]  # Jennison and Turnbull (2000), table 2.3; to five digits by R's rpact
 
@@ -49,7 +55,7 @@ def test_boundaries_of_obrien_and_fleming_spend_five_percent_and_have_the_publis
 
 
 def test_looking_again_and_again_at_five_percent():
-    """Armitage, McPherson and Rowe (1969), table 2."""
+    """Armitage, McPherson and Rowe (1969), JRSS A 132, 235-244."""
     published = {1: 0.050, 2: 0.083, 3: 0.107, 4: 0.126, 5: 0.142, 10: 0.193, 20: 0.248, 50: 0.320}
     for looks, share in published.items():
         assert_allclose(crossing_probabilities(np.full(looks, ndtri(0.975)), np.arange(1, looks + 1))[-1], share, atol=6e-4)
@@ -93,11 +99,9 @@ def test_boundaries_spend_what_they_should(sides, spending):
         n = final[0] + 1 if len(final) else 9
         assert np.isnan(bounds[n:]).all()
         assert not np.isnan(bounds[:n]).any()
-        assert_allclose(used[n - 1], 0.04 if len(final) else (2 if sides == "two_sided" else 1) * spent(row[8], used_each(sides), spending))
-
-
-def used_each(sides):
-    return 0.02 if sides == "two_sided" else 0.04
+        assert_allclose(
+            used[n - 1], 0.04 if len(final) else (2 if sides == "two_sided" else 1) * spent(row[8], 0.02 if sides == "two_sided" else 0.04, spending)
+        )
 
 
 def test_finer_quadrature_gives_the_same_boundaries(monkeypatch):
@@ -120,7 +124,6 @@ def test_a_look_that_is_not_taken_is_no_look():
 def test_one_look_is_the_usual_test():
     assert_allclose(spending_boundaries([1.0]).bound, [ndtri(0.975)], rtol=1e-12)
     assert_allclose(spending_boundaries([1.7], alpha=0.1, sides="one_sided").bound, [ndtri(0.9)], rtol=1e-12)
-    assert_allclose(spending_boundaries([0.4], final_at_last=True).bound, [ndtri(0.975)], rtol=1e-12)
 
 
 def test_a_batch_equals_one_by_one():
@@ -230,3 +233,29 @@ def test_edges_of_trial_sequential_analysis():
             trial_sequential_analysis(y, v, anticipated_effect=0.3, diversity=wrong)
     with pytest.raises(ValueError, match="anticipated_effect"):
         trial_sequential_analysis(y, v, anticipated_effect=0)
+
+
+def test_many_bodies_are_analyzed_as_one_by_one_and_absent_studies_are_shorter_arrays():
+    y, v = evidence(8, n=12)
+    together = trial_sequential_analysis(y.reshape(3, 4, 8), v.reshape(3, 4, 8), anticipated_effect=0.4)
+    for r in range(12):
+        present = ~np.isnan(y[r])
+        alone = trial_sequential_analysis(y[r][present], v[r][present], anticipated_effect=0.4)
+        for column, one in zip(together, alone, strict=True):
+            if one.ndim == 1:
+                padded = np.concatenate([one, np.full(8 - len(one), np.nan)])
+                assert_allclose(column.reshape(12, 8)[r], padded, rtol=1e-7)
+            else:
+                assert_allclose(column.reshape(12)[r], one, rtol=1e-7)
+
+
+def test_the_order_of_evidence_is_the_one_that_is_given():
+    y, v = evidence(9, n=12)
+    year = np.random.default_rng(9).permutation(8)
+    found = trial_sequential_analysis(y, v, year, anticipated_effect=0.4, tau2="DL")
+    again = trial_sequential_analysis(y[:, np.argsort(year)], v[:, np.argsort(year)], anticipated_effect=0.4, tau2="DL")
+    for column, other in zip(found, again, strict=True):
+        assert_array_equal(column, other)
+    shuffled = trial_sequential_analysis(y, v, anticipated_effect=0.4, tau2="DL")
+    assert_allclose(shuffled.required_information, found.required_information, rtol=1e-9)
+    assert (shuffled.fraction[:, 0] != found.fraction[:, 0]).any()
