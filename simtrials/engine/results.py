@@ -35,7 +35,7 @@ class Results(ABC):
     truths: Mapping[str, Mapping[str, Truth]]
     record: Mapping[str, Any]
     notes: tuple[str, ...]
-    _tallies: dict[str, dict[str, Tally]] = field(default_factory=dict, init=False, repr=False)
+    _tallies: dict[str, dict[str, Tally]] = field(default_factory=dict, kw_only=True, repr=False)
 
     @property
     @abstractmethod

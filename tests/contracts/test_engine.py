@@ -16,8 +16,7 @@ import pytest
 from simtrials.core.errors import SimtrialsError
 from simtrials.engine.cells import ready
 from simtrials.engine.declared import SCENARIO
-from simtrials.engine.result import load
-from simtrials.engine.run import run
+from simtrials.engine.run import load, run
 from simtrials.engine.store import BLOCKS_PER_SHARD, CellStore
 
 FAST = {
