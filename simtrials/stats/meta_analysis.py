@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import fdtrc
 
 from simtrials.core.arrays import AnyArray, FloatArray, IntArray
 from simtrials.core.errors import did_you_mean
@@ -292,7 +293,5 @@ def _moderator_test(pooled: Pooled, interval: Interval, ci: MarginRule) -> tuple
     statistic[known] = (b[known] * solved).sum(axis=1)
     if ci == "wald":
         return statistic, chi2_p_value(statistic, np.full(len(b), float(n - 1)))
-    from scipy.special import fdtrc
-
     statistic = statistic / (n - 1)
     return statistic, np.asarray(fdtrc(n - 1, pooled.df, statistic))
