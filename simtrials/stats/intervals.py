@@ -119,7 +119,10 @@ def _weight_sums(y: FloatArray, v: FloatArray, tau2: FloatArray, sums: FloatArra
 
 
 def _kenward_roger(studies: Studies, pooled: Pooled, tau2: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Standard error and degrees of freedom, (replicate,) each, with the expected information on tau2."""
+    """Standard error and degrees of freedom, (replicate,) each, with the expected information on tau2.
+
+    Satterthwaite's formula has the adjusted variance in its gradient, as in R's meta; they can fall below 1 where tau2 is near 0.
+    """
     sums = np.zeros((3, len(tau2)))
     _weight_sums(studies.y, studies.v, tau2, sums)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -100,7 +100,9 @@ def henmi_copas(name: str, inputs: str) -> dict[str, float]:
 
 
 for row in ("EM18469", "EM18470"):
-    LEFT_OUT_ROWS[row] = "metafor's hc() stops its search for the quantile at 1.2e-4 by default; with tol = 1e-12 it agrees (reference/test_pooling.py)"
+    LEFT_OUT_ROWS[row] = (
+        "metafor's hc() stops its search for the quantile at 1.2e-4 by default; with tol = 1e-12 it agrees (reference/test_pooling.py)"
+    )
 
 
 @offers("kenward_roger_REML", "beta", "se_KR", "df_KR", "ci_lb", "ci_ub")

@@ -20,7 +20,11 @@ CASES = pd.read_csv(FOLDER / "cases.csv", keep_default_na=False).astype({"expect
 CASES["family"] = CASES["method"].str.split(":").str[0]
 SIMULATED = CASES["source"].str.startswith(("Carter", "Friedrich"))
 """rows that whole scenarios reproduce, in `statistical/`"""
-GROUPS = {key: rows for key, rows in CASES[~SIMULATED & ~CASES["id"].isin(LEFT_OUT_ROWS)].groupby(["family", "dataset_or_setting"], sort=False) if key[0] not in LEFT_OUT}
+GROUPS = {
+    key: rows
+    for key, rows in CASES[~SIMULATED & ~CASES["id"].isin(LEFT_OUT_ROWS)].groupby(["family", "dataset_or_setting"], sort=False)
+    if key[0] not in LEFT_OUT
+}
 
 
 @pytest.mark.parametrize(("family", "setting"), GROUPS, ids=lambda part: part.replace(" ", "_"))
