@@ -19,6 +19,7 @@ import numpy as np
 
 from simtrials.core.arrays import BoolArray, FloatArray, IntArray
 from simtrials.core.kernels import kernel
+from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.pooling import Pooled, pool
 from simtrials.stats.quantiles import normal_critical, normal_p_value, t_critical, t_p_value
 from simtrials.stats.studies import Studies
@@ -68,7 +69,9 @@ def interval_with_margin(studies: Studies, pooled: Pooled, tau2: FloatArray, rul
     wald_error = np.sqrt(np.diagonal(pooled.covariance, axis1=1, axis2=2))
     if rule == "kenward_roger":
         std_error, df = _kenward_roger(studies, pooled, tau2)
-        return _interval(pooled, std_error[:, np.newaxis], df, level)._replace(plain_error=wald_error)
+        found = _interval(pooled, std_error[:, np.newaxis], df, level)
+        lost = (pooled.df > 0) & ~np.isfinite(std_error) & ~np.isnan(tau2)
+        return found._replace(plain_error=wald_error, status=np.where(lost, int(MetaStatus.NOT_CONVERGED), 0))
     wald = _interval(pooled, wald_error, np.full(len(tau2), np.inf), level)
     if rule == "wald":
         return wald
@@ -121,7 +124,8 @@ def _weight_sums(y: FloatArray, v: FloatArray, tau2: FloatArray, sums: FloatArra
 def _kenward_roger(studies: Studies, pooled: Pooled, tau2: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Standard error and degrees of freedom, (replicate,) each, with the expected information on tau2.
 
-    Satterthwaite's formula has the adjusted variance in its gradient, as in R's meta; they can fall below 1 where tau2 is near 0.
+    Not finite where rounding takes all of the information, which happens when variances differ by a factor of millions. Satterthwaite's formula
+    has the adjusted variance in its gradient, as in R's meta; the degrees of freedom can fall below 1 where tau2 is near 0.
     """
     sums = np.zeros((3, len(tau2)))
     _weight_sums(studies.y, studies.v, tau2, sums)
