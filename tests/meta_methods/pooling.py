@@ -10,6 +10,7 @@ from simtrials.stats.studies import Studies
 from simtrials.stats.tau2 import between_study_variance
 from simtrials.stats.tau2_intervals import profile_likelihood_interval
 
+METHODS_OF_TAU2 = ("DL", "HE", "HS", "HSk", "SJ", "ML", "REML", "EB", "PM", "PMM")
 RULES = {"z": "wald", "t": "t", "knha": "hartung_knapp", "adhoc": "hartung_knapp_adhoc"}
 
 
@@ -44,7 +45,7 @@ def pooled(method: str):
 
 
 QUANTITIES = ["beta", "se", "zval", "tval", "pval", "ci_lb", "ci_ub", "ddf", "tau2", "se_tau2", "s2w", "QE", "QEp", "I2", "H2"]
-for tau2 in ("EE", "DL", "HE", "HS", "HSk", "SJ", "ML", "REML", "EB", "PM", "PMM", "GENQ"):
+for tau2 in ("EE", *METHODS_OF_TAU2, "GENQ"):
     offers(f"rma_{tau2}", *QUANTITIES)(pooled(tau2))
 offers("rma_REML_default", "beta", "tau2")(pooled("REML"))
 
@@ -61,7 +62,7 @@ def predicted(method: str):
     return numbers
 
 
-for tau2 in ("DL", "ML", "REML", "PM", "SJ"):
+for tau2 in METHODS_OF_TAU2:
     offers(f"predint_{tau2}", "pi_lb", "pi_ub")(predicted(tau2))
 
 
@@ -117,7 +118,7 @@ def kenward_roger(name: str, inputs: str) -> dict[str, float]:
 def design(name: str, formula: str) -> np.ndarray:
     """(study, coefficient) columns of an R formula: variables, factors by their first level, and I(variable-number)."""
     table, columns = data(name), []
-    for term in formula.removeprefix("~").split("+"):
+    for term in formula.removeprefix("~").split(" ")[0].split("+"):
         variable, _, shift = term.removeprefix("I(").removeprefix("factor(").rstrip(")").partition("-")
         if term.startswith("factor"):
             columns += [(table[variable] == level).to_numpy(float) for level in sorted(table[variable].unique())[1:]]
@@ -140,5 +141,5 @@ def regressed(method: str):
 
 
 REGRESSION = ["tau2", "QE", "QM", "QMp", "R2", "I2", *(f"{kind}{place}" for kind in ("b", "se", "p") for place in range(5))]
-for tau2 in ("EE", "DL", "HE", "SJ", "ML", "REML", "EB", "PM"):
+for tau2 in ("EE", *METHODS_OF_TAU2):
     offers(f"metareg_{tau2}", *REGRESSION)(regressed(tau2))
