@@ -30,8 +30,19 @@ for (name in c("bcg_logRR", "cohen1981_ZCOR", "crp11", "egger2001_logOR", "hacks
 
 # zero cells
 d <- data.frame(ai = c(0, 3, 5, 0, 7, 0, 12), n1i = c(20, 25, 30, 18, 7, 40, 60), ci = c(2, 0, 6, 0, 4, 0, 9), n2i = c(22, 20, 31, 17, 9, 35, 58))
+write.csv(d, file.path("meta", "datasets", "counts_zero_cells.csv"), row.names = FALSE)
 for (to in c("only0", "all", "if0all", "none")) for (add in c(0.5, 1)) for (drop in c(FALSE, TRUE)) for (m in c("OR", "RR", "RD", "AS", "PETO", "PHI", "YUQ", "YUY", "PBIT")) {
   e <- suppressWarnings(escalc(m, ai = ai, n1i = n1i, ci = ci, n2i = n2i, data = d, to = to, add = add, drop00 = drop))
+  if (m %in% c("OR", "RR", "RD") && !drop && to != "none") {
+    f <- rma(e$yi, e$vi, method = "REML", control = tight)
+    put("zero_cells", paste0("rma_REML_", m), paste0("to=", to, "; add=", add), list(beta = f$beta[1], se = f$se, tau2 = f$tau2, k = f$k))
+  }
   for (i in seq_len(nrow(d))) put("zero_cells", paste0("escalc_", m), paste(to, add, drop, i), list(yi = e$yi[i], vi = e$vi[i]))
 }
+# Sweeting's correction by the size of the other arm, by hand
+zero <- d$ai == 0 | d$ci == 0 | d$ai == d$n1i | d$ci == d$n2i
+r <- d$n2i / d$n1i; kt <- ifelse(zero, 1 / (r + 1), 0); kc <- ifelse(zero, r / (r + 1), 0)
+a <- d$ai + kt; b <- d$n1i - d$ai + kt; c <- d$ci + kc; dd <- d$n2i - d$ci + kc
+yi <- log(a * dd / (b * c)); vi <- 1 / a + 1 / b + 1 / c + 1 / dd; f <- rma(yi, vi, method = "REML", control = tight)
+put("zero_cells", "TACC_OR", "", list(beta = f$beta[1], se = f$se, tau2 = f$tau2, yi1 = yi[1], vi1 = vi[1]))
 write.csv(do.call(rbind, rows), "pooling_values.csv", row.names = FALSE, quote = FALSE, na = "")

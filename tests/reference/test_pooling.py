@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from meta_methods.cases import data, studies
+from meta_methods.cases import METHODS, data, studies
+from meta_methods.effect_sizes import COUNTS
 from numpy.testing import assert_allclose
 
 from simtrials.stats.effect_sizes import effect_sizes
@@ -20,12 +21,7 @@ AGREE = {"rtol": 1e-9, "atol": 1e-9}
 """metafor's last step is 1e-13 and its numbers have 15 digits; a tau2 is found to 1e-10 of itself"""
 INTEGRATE = 1.2e-4 * 0.025 / 0.058
 """Standard errors by which R's integrate may move a limit: relative error that it allows, of a tail of 0.025, over the normal density there."""
-ZERO = {
-    "events_active": np.array([0, 3, 5, 0, 7, 0, 12]),
-    "n_active": np.array([20, 25, 30, 18, 7, 40, 60]),
-    "events_control": np.array([2, 0, 6, 0, 4, 0, 9]),
-    "n_control": np.array([22, 20, 31, 17, 9, 35, 58]),
-}
+ZERO = {argument: data("counts_zero_cells")[column].to_numpy(float) for argument, column in COUNTS.items()}
 
 
 def expected(rows: pd.DataFrame) -> dict[str, float]:
@@ -74,3 +70,10 @@ def test_zero_cells_are_treated_as_in_metafor(measure):
             theirs = {"yi": np.nan, "vi": np.nan}
         for quantity, value in theirs.items():
             assert_allclose(getattr(found, quantity)[int(place) - 1], value, rtol=1e-12, err_msg=f"{inputs} {quantity}")
+
+
+def test_pooling_after_a_rule_for_zero_cells_is_that_of_metafor():
+    rows = VALUES[VALUES["method"].str.match("rma_REML|TACC")]
+    assert len(rows)
+    for row in rows.itertuples():
+        assert_allclose(METHODS[f"{row.method}:{row.quantity}"](row.data, row.inputs), row.value, err_msg=f"{row.method} {row.inputs}", **AGREE)
