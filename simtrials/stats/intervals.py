@@ -83,12 +83,12 @@ def interval_with_margin(studies: Studies, pooled: Pooled, tau2: FloatArray, rul
         return plain
     width = (plain.upper - plain.lower)[:, 0]
     if rule == "hartung_knapp_ci":
-        return _chosen(width < (wald.upper - wald.lower)[:, 0], wald, plain)
+        return chosen(width < (wald.upper - wald.lower)[:, 0], wald, plain)
     adhoc = _scaled(pooled, wald_error, df, level, np.maximum(pooled.rss / df, 1.0))
     if rule == "hartung_knapp_adhoc":
         return adhoc
     dersimonian_laird = pool(studies, tau2_of(studies, "DL").estimate)
-    return _chosen(width < 2 * normal_critical(1 - level) * np.sqrt(dersimonian_laird.covariance[:, 0, 0]), adhoc, plain)
+    return chosen(width < 2 * normal_critical(1 - level) * np.sqrt(dersimonian_laird.covariance[:, 0, 0]), adhoc, plain)
 
 
 def _interval(pooled: Pooled, std_error: FloatArray, df: FloatArray, level: float) -> Interval:
@@ -105,7 +105,7 @@ def _scaled(pooled: Pooled, wald_error: FloatArray, df: FloatArray, level: float
     return _interval(pooled, wald_error * np.sqrt(scale)[:, np.newaxis], df, level)._replace(scale=scale, plain_error=wald_error)
 
 
-def _chosen(first_is: BoolArray, first: Interval, second: Interval) -> Interval:
+def chosen(first_is: BoolArray, first: Interval, second: Interval) -> Interval:
     """For each meta-analysis one of two intervals."""
     return Interval(*(np.where(first_is if a.ndim == 1 else first_is[:, np.newaxis], a, b) for a, b in zip(first, second, strict=True)))
 

@@ -12,7 +12,7 @@ from scipy.special import fdtrc
 from simtrials.core.arrays import AnyArray, FloatArray, IntArray
 from simtrials.core.errors import did_you_mean
 from simtrials.stats.heterogeneity import chi2_p_value, heterogeneity, i2_of
-from simtrials.stats.intervals import Interval, MarginRule, PredictionRule, interval_with_margin, prediction_interval
+from simtrials.stats.intervals import Interval, MarginRule, PredictionRule, chosen, interval_with_margin, prediction_interval
 from simtrials.stats.intervals_likelihood import henmi_copas_limits, profile_likelihood_limits
 from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.pooling import Pooled, pool
@@ -167,12 +167,13 @@ def _first_reason(*statuses: IntArray) -> IntArray:
 
 
 def _tau2(studies: Studies, method: Tau2Choice) -> Tau2:
-    """As `tau2_of`, 0 in the common-effect model and for one study alone."""
+    """As `tau2_of`, but 0 in the common-effect model and for one study alone, NaN without convergence."""
     n_replicates = len(studies.y)
     if method == "common":
         return Tau2(np.zeros(n_replicates), np.full(n_replicates, np.nan), np.zeros(n_replicates, dtype=np.int64))
     fit = tau2_of(studies if method == "GENQ" else studies._replace(weights=None), method)
-    return fit._replace(estimate=np.where(fit.status == MetaStatus.TOO_FEW_STUDIES, 0.0, fit.estimate))
+    estimate = np.where(fit.status == MetaStatus.TOO_FEW_STUDIES, 0.0, fit.estimate)
+    return fit._replace(estimate=np.where(fit.status == MetaStatus.NOT_CONVERGED, np.nan, estimate))
 
 
 def _interval(studies: Studies, pooled: Pooled, tau2: FloatArray, ci: CiRule, level: float) -> Interval:
@@ -182,18 +183,17 @@ def _interval(studies: Studies, pooled: Pooled, tau2: FloatArray, ci: CiRule, le
     flat = found.estimate, found.std_error, found.p_value, found.lower, found.upper
     estimate, std_error, p_value, lower, upper = (column[:, np.newaxis] for column in flat)
     nothing = np.ones_like(tau2)
-    return Interval(estimate, std_error, nothing * np.inf, p_value, lower, upper, nothing, std_error, found.status)
+    several = Interval(estimate, std_error, nothing * np.inf, p_value, lower, upper, nothing, std_error, found.status)
+    return chosen(pooled.n_studies == 1, interval_with_margin(studies, pooled, tau2, "wald", level), several)
 
 
 def _tau2_limits(studies: Studies, tau2: FloatArray, method: Tau2Choice, rule: Tau2Ci, level: float) -> tuple[FloatArray, FloatArray]:
     if rule == "none" or method == "common":
         return np.full(len(tau2), np.nan), np.full(len(tau2), np.nan)
     plain = studies._replace(weights=None)
-    if rule == "q_profile":
-        found = q_profile_of(plain, level)
-        return found.lower, found.upper
-    profile = profile_likelihood_interval(plain, tau2, method == "REML", level)
-    return profile.lower, profile.upper
+    found = q_profile_of(plain, level) if rule == "q_profile" else profile_likelihood_interval(plain, tau2, method == "REML", level)
+    lost = found.status != MetaStatus.OK
+    return np.where(lost, np.nan, found.lower), np.where(lost, np.nan, found.upper)
 
 
 def _shaped(column: AnyArray, shape: tuple[int, ...]) -> AnyArray:

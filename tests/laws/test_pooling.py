@@ -285,8 +285,8 @@ def test_the_p_value_is_below_alpha_exactly_where_the_interval_leaves_out_0(ci, 
 
 
 def test_one_study_gives_its_own_estimate_and_no_heterogeneity():
-    for tau2 in ("REML", "DL", "PM", "common"):
-        found = meta_analysis([0.4, np.nan, 0.2], [0.04, 0.1, np.inf], tau2=tau2)
+    for tau2, ci in (("REML", "wald"), ("DL", "henmi_copas"), ("ML", "profile_likelihood"), ("PM", "wald"), ("common", "wald")):
+        found = meta_analysis([0.4, np.nan, 0.2], [0.04, 0.1, np.inf], tau2=tau2, ci=ci)
         assert_allclose([found.estimate, found.std_error, found.upper], [0.4, 0.2, 0.4 + 1.959963984540054 * 0.2])
         assert found.status == MetaStatus.SINGLE_STUDY
         assert found.n_studies == 1
