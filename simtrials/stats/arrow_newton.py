@@ -15,6 +15,8 @@ from simtrials.stats.count_glmm_kernels import N_JETS, RANDOM_STUDY, laplace, qu
 
 MAX_STEPS = 200
 LONGEST_STEP = 2.0
+FIRST_SD, OFF_SADDLE = 2, 0.1
+"""Parameters from this place on are standard deviations, in whose sign the likelihood is symmetric; the step away from a saddle at 0."""
 NEGLIGIBLE = 1e-13
 """Gain of log-likelihood that a step promises where the iteration stops."""
 
@@ -186,6 +188,12 @@ def arrow_maximum(
                 longest = max(longest, abs(w.own[s, 2]))
         if damping == 0.0 and promised < NEGLIGIBLE:
             return value, True
+        if promised < NEGLIGIBLE:  # a saddle: an SD of exactly 0 has no slope
+            for i in range(FIRST_SD, n):
+                if free[i] and w.hessian[i, i] > 0.0:
+                    x[i] += OFF_SADDLE
+            value = _evaluate(cells, k, model, own, x, 0, w)
+            continue
         size = LONGEST_STEP / longest
         risen = False
         for _ in range(30):

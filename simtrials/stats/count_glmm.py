@@ -21,7 +21,7 @@ from simtrials.stats.meta_status import MetaStatus
 
 MODELS = {"unconditional": UNCONDITIONAL, "conditional": CONDITIONAL, "random_study": RANDOM_STUDY}
 N_NODES = 7
-START_SIGMAS = (0.1, 0.3, 0.7, 1.5)
+START_SIGMAS = (0.11, 0.32, 0.73, 1.57)
 BOUNDARY_GAIN = 1e-9
 """A variance whose log-likelihood is not higher than that of 0 by more than this is 0."""
 LARGEST_SIGMA = 30.0
@@ -109,7 +109,7 @@ def _start(cells: FloatArray, k: int, model: int, x: FloatArray, w: Arrow) -> No
     else:
         x[1] = np.log(a / b) - np.log(c / d)
     if model == RANDOM_STUDY:
-        x[0], x[3] = np.log(c / d), 0.5
+        x[0], x[3] = np.log(c / d), 0.47
 
 
 @kernel
