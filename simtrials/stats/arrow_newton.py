@@ -155,9 +155,7 @@ def _direction(k: int, own: int, free: BoolArray, active: BoolArray, damping: fl
 
 
 @kernel
-def arrow_maximum(
-    cells: FloatArray, k: int, model: int, own: int, free: BoolArray, active: BoolArray, x: FloatArray, w: Arrow
-) -> tuple[float, bool]:
+def arrow_maximum(cells: FloatArray, k: int, model: int, own: int, free: BoolArray, active: BoolArray, x: FloatArray, w: Arrow) -> tuple[float, bool]:
     """Maximize over the free shared parameters in x and the own ones in `w.own[:, 0]`, from where they are; value, and whether it converged.
 
     At the end gradients are those of the maximum, and `w.information` holds the factor of the information.

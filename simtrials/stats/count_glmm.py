@@ -166,10 +166,9 @@ def _random_study_heterogeneity(cells: FloatArray, k: int, x: FloatArray, common
                     both[0, i] += w.coupling[s, i] * w.own[s, 0]
                     both[1, i] += w.coupling[s, i]
     determinant = c[0, 0] * c[3, 3] - c[3, 0] ** 2
-    if abs(x[3]) < 1e-7:  # the variance of studies is 0, and is not coupled
+    inverse = (c[3, 3] / determinant, -c[3, 0] / determinant, c[0, 0] / determinant)
+    if abs(x[3]) < 1e-7:  # the SD of studies is 0, and is not coupled
         inverse = (1.0 / c[0, 0], 0.0, 0.0)
-    else:
-        inverse = (c[3, 3] / determinant, -c[3, 0] / determinant, c[0, 0] / determinant)
     place = 0
     for e in range(2):
         for f in range(e, 2):
@@ -186,7 +185,7 @@ def _variance_of_effect(free: BoolArray, w: Arrow) -> float:
     unit = np.zeros(len(free))
     unit[1] = 1.0
     solve_factored(w.information, free, unit)
-    return unit[1]
+    return float(unit[1])
 
 
 @kernel
@@ -285,4 +284,4 @@ def count_glmm(
     work = arrow_for(size, 4 if code == RANDOM_STUDY else 3, nodes, np.log(weights / weights.sum()))
     out, n_studies, status = np.empty((n_replicates, 7)), np.zeros(n_replicates, dtype=np.int64), np.zeros(n_replicates, dtype=np.int64)
     _fit(tables, code, work, out, n_studies, status)
-    return CountGlmm(*(np.ascontiguousarray(column) for column in out.T), n_studies, status)
+    return CountGlmm._make([*(np.ascontiguousarray(column) for column in out.T), n_studies, status])

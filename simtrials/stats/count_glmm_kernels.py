@@ -146,7 +146,9 @@ def _mode(cells: FloatArray, model: int, x: FloatArray, at: FloatArray) -> None:
 
 
 @kernel
-def _predictors(model: int, x: FloatArray, u: FloatArray, v: FloatArray, cells: FloatArray, work: FloatArray, up: FloatArray, down: FloatArray) -> None:
+def _predictors(
+    model: int, x: FloatArray, u: FloatArray, v: FloatArray, cells: FloatArray, work: FloatArray, up: FloatArray, down: FloatArray
+) -> None:
     """Jets of the logits of both arms at jets u and v of the random effects; uses the first two jets of `work`."""
     d, m = work[0], work[1]
     _scaled_normal(x, 1, 2, 1.0, u, d)

@@ -119,15 +119,15 @@ def meta_analysis_counts(
             fit = count_glmm(used.a, used.n_active, used.c, used.n_control, method.removeprefix("glmm_"))
             estimate, std_error, tau2, study_variance, q, q_wald = fit[:6]
             n_studies, status, i2 = fit.n_studies, fit.status, _i2_of_model(tables, fit.tau2, zeros)
-        df = n_studies - 1.0
+        df = np.asarray(n_studies - 1.0, dtype=np.float64)
     single = n_studies < 2
     q, i2 = np.where(single, np.nan, q), np.where(single, np.nan, i2)
     with np.errstate(invalid="ignore", divide="ignore"):
         margin = np.where(std_error > 0, normal_critical(1 - level) * std_error, np.nan)
         p_value = normal_p_value(np.where(std_error > 0, estimate / std_error, np.nan))
-    columns = estimate, std_error, estimate - margin, estimate + margin, p_value, tau2, study_variance, rho
-    columns += q, chi2_p_value(q, df), q_wald, i2, n_studies, status
-    return CountMetaAnalysis(*(_shaped(column, shape) for column in columns))
+    effect = estimate, std_error, estimate - margin, estimate + margin, p_value, tau2, study_variance, rho
+    columns: list[AnyArray] = [*effect, q, chi2_p_value(q, df), q_wald, i2, n_studies, status]
+    return CountMetaAnalysis._make(_shaped(column, shape) for column in columns)
 
 
 def count_association_tests(

@@ -1,4 +1,4 @@
-"""Events of two arms pooled over studies without a model of heterogeneity: Mantel and Haenszel's and Peto's methods, with the tests that go with them.
+"""Events of two arms pooled over studies, without a model of heterogeneity: the methods of Mantel and Haenszel and of Peto, and tests.
 
 The estimates of Mantel and Haenszel themselves are those of `stratified`. As in R's metafor (rma.mh, rma.peto), rules for zero cells come in
 pairs: the first of each pair is for the effects of single studies, which only the heterogeneity uses, the second for the pooled effect, by
@@ -176,7 +176,7 @@ def association_tests(tables: Tables, zeros: ZeroCells | None = None, *, continu
     rules = zeros or ZeroCells()
     t = tables.corrected(rules.add[1], rules.to[1], rules.drop00[1])
     test = cochran_mantel_haenszel_test(_present(t), continuity_correction)
-    excess, variance = _excess_and_variance(t)
+    variance = _excess_and_variance(t)[1]
     with np.errstate(invalid="ignore", divide="ignore"):
         binomial = _sum_of_known(variance * np.maximum(t.n - 1, 1) / t.n)
         hypergeometric = _sum_of_known(variance)

@@ -12,6 +12,8 @@ from scipy.special import ndtri
 FOLDER = Path(__file__).parent.parent / "reference" / "meta"
 METHODS: dict[str, Callable[[str, str], float]] = {}
 """name in the column `method` (method:quantity) -> function (data set or setting, inputs) -> number"""
+LEFT_OUT_ROWS: dict[str, str] = {}
+"""id of a case -> why its number is not the one sought"""
 Z = -float(ndtri(0.025))
 
 

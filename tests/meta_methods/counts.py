@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from meta_methods.cases import data, offers
+from meta_methods.cases import LEFT_OUT_ROWS, data, offers
 from simtrials.stats.beta_binomial import beta_binomial
 from simtrials.stats.meta_analysis_counts import CountMetaAnalysis, count_association_tests, meta_analysis_counts
 
@@ -61,3 +61,8 @@ def mixed(method: str):
 
 for model, method in {"UM.FS": "glmm_unconditional", "UM.RS": "glmm_random_study", "CM.AL": "glmm_conditional"}.items():
     offers(f"rma_glmm_{model}", *USUAL, "tau2", "LRT", "LRTp", "Wld")(mixed(method))
+
+NOT_AT_MAXIMUM = "lme4 stops before the maximum at its default tolerance; with tolPwrss of 1e-8 to 1e-11 it agrees, see test_count_glmm.py"
+NOISY_HESSIAN = "Wald's Q from a finite-difference Hessian of lme4 that is noise at its default tolerance, or not positive definite"
+LEFT_OUT_ROWS |= dict.fromkeys(("EM16802", "EM16889", "EM16894", "EM16895", "EM16896"), NOT_AT_MAXIMUM)
+LEFT_OUT_ROWS |= dict.fromkeys(("EM16805", "EM16898"), NOISY_HESSIAN)
