@@ -5,7 +5,7 @@ from typing import NamedTuple, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simtrials.core.arrays import FloatArray, IntArray
+from simtrials.core.arrays import BoolArray, FloatArray, IntArray
 from simtrials.core.errors import did_you_mean
 from simtrials.core.kernels import kernel
 from simtrials.stats.bivariate_kernels import STARTS, UNCORRELATED_STARTS, highest
@@ -118,18 +118,29 @@ def _covariances(yi: ArrayLike, vi: ArrayLike, correlation: ArrayLike | None) ->
 
 
 @kernel
-def spreads(work: FloatArray, n: int, outcome: IntArray, sampling: FloatArray, spread: FloatArray, smallest: FloatArray) -> None:
+def spreads(rows: FloatArray, present: BoolArray, s: FloatArray, spread: FloatArray, smallest: FloatArray) -> None:
     """Variance of the residuals of each outcome beyond sampling error, at least a tenth of that, and the smallest sampling variance."""
     for o in range(2):
         squares, error, count = 0.0, 0.0, 0
         smallest[o] = np.inf
-        for a in range(n):
-            if outcome[a] == o:
-                squares += work[1, a] * work[1, a]
-                error += sampling[a]
-                smallest[o] = min(smallest[o], sampling[a])
+        for i in range(rows.shape[0]):
+            if present[i, o]:
+                squares += rows[i, o, -1] ** 2
+                error += s[i, o, o]
+                smallest[o] = min(smallest[o], s[i, o, o])
                 count += 1
         spread[o] = max(squares / max(count - 1, 1) - error / max(count, 1), 0.1 * error / max(count, 1))
+
+
+@kernel
+def lay_out(work: FloatArray, present: BoolArray, rows: FloatArray) -> None:
+    """Orthonormal design and residuals, as `project` leaves them, by study and outcome."""
+    p, n = rows.shape[2] - 1, 0
+    for i in range(rows.shape[0]):
+        for o in range(2):
+            for c in range(p + 1):
+                rows[i, o, c] = work[2 + c if c < p else 1, n] if present[i, o] else 0.0
+            n += 1 if present[i, o] else 0
 
 
 @kernel
@@ -145,41 +156,43 @@ def _fit_all(
     status: IntArray,
 ) -> None:
     """Fill `found` (replicate, 6): means, t11, t12, t22, log-likelihood."""
-    longest = 2 * y.shape[1]
-    data, work, triangle = np.empty((4, longest)), np.empty((4, longest)), np.empty((2, 3))
-    start, outcome, sampling = np.empty(y.shape[1] + 1, dtype=np.int64), np.empty(longest, dtype=np.int64), np.empty(longest)
-    own, spread, smallest, x, active, nothing = np.empty((y.shape[1], 2, 2)), np.empty(2), np.empty(2), np.empty(3), np.ones(3, np.bool_), np.empty(0)
+    longest = y.shape[1]
+    data, work, triangle = np.empty((4, 2 * longest)), np.empty((4, 2 * longest)), np.empty((2, 3))
+    rows, present = np.empty((longest, 2, 3)), np.empty((longest, 2), dtype=np.bool_)
+    own, own_det, spread, smallest = np.empty((longest, 2, 2)), np.empty((longest, 2, 2)), np.empty(2), np.empty(2)
+    x, active, nothing = np.empty(3), np.ones(3, dtype=np.bool_), np.empty(0)
     rotated, moved, back = np.empty((2, 2)), np.empty(2), np.empty((2, 2))
     for replicate in range(y.shape[0]):
-        n, n_studies = 0, 0
-        for i in range(y.shape[1]):
-            start[n_studies] = n
+        n, k = 0, 0
+        for i in range(longest):
             for o in range(2):
-                if y[replicate, i, o] == y[replicate, i, o]:
+                present[k, o] = y[replicate, i, o] == y[replicate, i, o]
+                if present[k, o]:
                     if not s[replicate, i, o, o] > 0.0:
                         status[replicate] = ZERO_VARIANCE
-                    data[0, n], data[1, n] = y[replicate, i, o], 1.0
-                    data[2, n], data[3, n] = 1.0 - o, float(o)
-                    outcome[n], sampling[n] = o, s[replicate, i, o, o]
+                    data[0, n], data[1, n], data[2, n], data[3, n] = y[replicate, i, o], 1.0, 1.0 - o, float(o)
                     counts[replicate, o] += 1
                     n += 1
-            if n > start[n_studies]:
-                own[n_studies] = s[replicate, i]
-                counts[replicate, 2] += 1 if n == start[n_studies] + 2 else 0
-                n_studies += 1
-        start[n_studies] = n
+            for o in range(2):
+                for q in range(2):
+                    own[k, o, q] = s[replicate, i, o, q] if present[k, o] and present[k, q] else 0.0
+                    own_det[k, o, q] = own[k, o, q]
+            counts[replicate, 2] += 1 if present[k, 0] and present[k, 1] else 0
+            k += 1 if present[k, 0] or present[k, 1] else 0
         if min(counts[replicate, 0], counts[replicate, 1]) < 2:
             status[replicate] = TOO_FEW_STUDIES
         if status[replicate] != 0:
             continue
         work[0, :n] = 1.0
         project(data, n, work, triangle)
-        spreads(work, n, outcome, sampling, spread, smallest)
+        lay_out(work, present[:k], rows[:k])
+        spreads(rows[:k], present[:k], own, spread, smallest)
         active[1] = counts[replicate, 2] > 0
         begun = starts if active[1] else uncorrelated
         height, converged = highest(
-            work, start[: n_studies + 1], outcome, own, own, begun, spread, smallest, x, active, nothing, nothing, restricted, rotated, moved
-        )
+            rows[:k], present[:k], own[:k], own_det[:k],
+            begun, spread, smallest, x, active, nothing, nothing, restricted, rotated, moved,
+        )  # fmt: skip
         if not converged:
             status[replicate] = NOT_CONVERGED
             continue

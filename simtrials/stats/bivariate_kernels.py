@@ -13,9 +13,9 @@ import math
 
 import numpy as np
 
-from simtrials.core.arrays import BoolArray, FloatArray, IntArray
+from simtrials.core.arrays import BoolArray, FloatArray
 from simtrials.core.kernels import kernel
-from simtrials.stats.variance_components import CONVERGED, GO_ON, HEIGHT, begin, likelihood_of_sums, next_point
+from simtrials.stats.variance_components import CONVERGED, GO_ON, HEIGHT, N_STEPS, begin, likelihood_of_sums, next_point
 
 STARTS = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.9], [1.0, 1.0, -0.9], [0.03, 0.03, 0.0]])
 """Shares of the variances of the estimates beyond sampling error, and correlations, from which the likelihood is climbed."""
@@ -24,24 +24,44 @@ UNCORRELATED_STARTS = np.array([[1.0, 1.0, 0.0], [1.0, 0.03, 0.0], [0.03, 1.0, 0
 NEGLIGIBLE = 1e-12
 """Share of the smallest sampling variance below which a variance between studies is 0; share of it below which no more than one direction varies."""
 
+PATIENCE, MAX_SWAPS = 8, 4
+UNEVEN = 0.1
+"""Ratio of the variances of the first and the second outcome, in units of their spread, below which the two change places."""
+
 
 @kernel
-def _inverse(matrix: FloatArray, n: int, inverse: FloatArray) -> float:
-    """Inverse of a symmetric matrix of one or two rows; its determinant."""
-    if n == 1:
-        inverse[0, 0] = 1.0 / matrix[0, 0]
-        return float(matrix[0, 0])
-    determinant = matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[0, 1]
-    inverse[0, 0], inverse[1, 1] = matrix[1, 1] / determinant, matrix[0, 0] / determinant
-    inverse[0, 1] = inverse[1, 0] = -matrix[0, 1] / determinant
-    return float(determinant)
+def _inverse(matrix: FloatArray, scale: float, between: FloatArray, present: BoolArray, inverse: FloatArray) -> float:
+    """Inverse of scale matrix + between, with zeros where an estimate is absent; its determinant, not positive where there is none."""
+    v00, v01, v11 = scale * matrix[0, 0] + between[0, 0], scale * matrix[0, 1] + between[0, 1], scale * matrix[1, 1] + between[1, 1]
+    inverse[0, 0] = inverse[0, 1] = inverse[1, 0] = inverse[1, 1] = 0.0
+    if present[0] and present[1]:
+        determinant = v00 * v11 - v01 * v01
+        inverse[0, 0], inverse[1, 1], inverse[0, 1] = v11 / determinant, v00 / determinant, -v01 / determinant
+        inverse[1, 0] = inverse[0, 1]
+        return float(determinant)
+    one = 0 if present[0] else 1
+    inverse[one, one] = 1.0 / (v00 if one == 0 else v11)
+    return float(v00 if one == 0 else v11)
+
+
+@kernel
+def _traces(i: FloatArray, trace: FloatArray, traces: FloatArray) -> None:
+    """Add tr V^-1 G and tr V^-1 G V^-1 G of the three elements of T, for the inverse i."""
+    trace[0] += i[0, 0]
+    trace[1] += 2.0 * i[0, 1]
+    trace[2] += i[1, 1]
+    traces[0, 0] += i[0, 0] * i[0, 0]
+    traces[0, 1] += 2.0 * i[0, 0] * i[0, 1]
+    traces[0, 2] += i[0, 1] * i[0, 1]
+    traces[1, 1] += 2.0 * (i[0, 0] * i[1, 1] + i[0, 1] * i[0, 1])
+    traces[1, 2] += 2.0 * i[0, 1] * i[1, 1]
+    traces[2, 2] += i[1, 1] * i[1, 1]
 
 
 @kernel
 def height_at(
-    work: FloatArray,
-    start: IntArray,
-    outcome: IntArray,
+    rows: FloatArray,
+    present: BoolArray,
     s: FloatArray,
     s_det: FloatArray,
     x: FloatArray,
@@ -56,74 +76,70 @@ def height_at(
 ) -> float:
     """Log-likelihood without its constant at x = (l11, l21, l22, log s_1, ...), slopes and curvatures.
 
-    `work` (2 + C, estimate) holds residuals of ordinary least squares in row 1 and the orthonormal design below, study after study; `start` where
-    each begins, `outcome` which of the two an estimate is, `s` and `s_det` (study, 2, 2) the matrices S and S0. Elements of x that are not
-    `active` stay as they are.
+    `rows` (study, 2, C + 1) holds the orthonormal design and the residuals of ordinary least squares, zeros where an estimate is not `present`;
+    `s` and `s_det` (study, 2, 2) the matrices S and S0, zeros there too. Elements of x that are not `active` stay as they are.
     """
     p, n_par = covariance.shape[0], x.size
-    c, n_studies = p + 1, start.size - 1
+    c = p + 1
     base, first, second = np.zeros((c, c)), np.zeros((n_par, c, c)), np.zeros((n_par, n_par, c, c))
-    trace, traces, log_determinant = np.zeros(n_par), np.zeros((n_par, n_par)), 0.0
-    v, v_det, inverse, inverse_det, between = np.empty((2, 2)), np.empty((2, 2)), np.empty((2, 2)), np.empty((2, 2)), np.empty((2, 2))
-    slopes, slopes_det, shares = np.empty((4, 2, 2)), np.empty((4, 2, 2)), np.empty((4, 2, 2))
-    solved, sloped, again, place = np.empty((2, c)), np.empty((4, 2, c)), np.empty((4, 2, c)), np.empty(4, dtype=np.int64)
+    trace, traces, log_determinant, product = np.zeros(n_par), np.zeros((n_par, n_par)), 0.0, 1.0
+    i, i_det, between, solved = np.empty((2, 2)), np.empty((2, 2)), np.empty((2, 2)), np.empty((2, c))
+    sloped, again, share = np.empty((2, c)), np.empty((2, c)), np.empty((2, 2))
     between[0, 0], between[1, 1] = x[0] * x[0], x[1] * x[1] + x[2] * x[2]
     between[0, 1] = between[1, 0] = x[0] * x[1]
-    n_slopes = 4 if n_par > 3 else 3
-    for i in range(n_studies):
-        low, n = start[i], start[i + 1] - start[i]
-        scale = math.exp(x[3 + i]) if n_par > 3 else 1.0
-        for a in range(n):
-            for b in range(n):
-                one, other = outcome[low + a], outcome[low + b]
-                v[a, b] = scale * s[i, one, other] + between[one, other]
-                v_det[a, b] = scale * s_det[i, one, other] + between[one, other]
-                slopes[0, a, b] = 1.0 if one + other == 0 else 0.0
-                slopes[1, a, b] = 1.0 if one + other == 1 else 0.0
-                slopes[2, a, b] = 1.0 if one + other == 2 else 0.0
-                slopes[3, a, b] = s[i, one, other]
-                for m in range(3):
-                    slopes_det[m, a, b] = slopes[m, a, b]
-                slopes_det[3, a, b] = s_det[i, one, other]
-        determinant, also = _inverse(v, n, inverse), _inverse(v_det, n, inverse_det)
+    for study in range(rows.shape[0]):
+        scale = math.exp(x[3 + study]) if n_par > 3 else 1.0
+        determinant = _inverse(s[study], scale, between, present[study], i)
+        also = _inverse(s_det[study], scale, between, present[study], i_det)
         if not (determinant > 0.0 and also > 0.0):
             return -np.inf
-        log_determinant += math.log(also)
-        for a in range(n):
-            for k in range(c):
-                solved[a, k] = 0.0
-                for b in range(n):
-                    solved[a, k] += inverse[a, b] * work[2 + k if k < p else 1, low + b]
-        for m in range(n_slopes):
-            place[m] = m if m < 3 else 3 + i
-            for a in range(n):
-                for k in range(c):
-                    sloped[m, a, k] = 0.0
-                    for b in range(n):
-                        sloped[m, a, k] += slopes[m, a, b] * solved[b, k]
-                for b in range(n):
-                    shares[m, a, b] = 0.0
-                    for d in range(n):
-                        shares[m, a, b] += inverse_det[a, d] * slopes_det[m, d, b]
-                trace[place[m]] += shares[m, a, a]
-            for a in range(n):
-                for k in range(c):
-                    again[m, a, k] = 0.0
-                    for b in range(n):
-                        again[m, a, k] += inverse[a, b] * sloped[m, b, k]
+        product *= also
+        if not 1e-100 < product < 1e100:  # logarithms are dear, and so are taken of products
+            log_determinant += math.log(product)
+            product = 1.0
+        _traces(i_det, trace, traces)
+        a = rows[study]
+        for k in range(c):
+            solved[0, k] = i[0, 0] * a[0, k] + i[0, 1] * a[1, k]
+            solved[1, k] = i[0, 1] * a[0, k] + i[1, 1] * a[1, k]
+        for k in range(c):
+            one, two = solved[0, k], solved[1, k]
+            for j in range(c):
+                p00, p01, p10, p11 = one * solved[0, j], one * solved[1, j], two * solved[0, j], two * solved[1, j]
+                base[k, j] += a[0, k] * solved[0, j] + a[1, k] * solved[1, j]
+                first[0, k, j] += p00
+                first[1, k, j] += p01 + p10
+                first[2, k, j] += p11
+                second[0, 0, k, j] += i[0, 0] * p00
+                second[0, 1, k, j] += i[0, 0] * p01 + i[0, 1] * p00
+                second[0, 2, k, j] += i[0, 1] * p01
+                second[1, 1, k, j] += i[0, 0] * p11 + i[0, 1] * (p01 + p10) + i[1, 1] * p00
+                second[1, 2, k, j] += i[0, 1] * p11 + i[1, 1] * p01
+                second[2, 2, k, j] += i[1, 1] * p11
+        if n_par == 3:
+            continue
+        m, own, own_det = 3 + study, s[study], s_det[study]
+        for k in range(c):
+            for b in range(2):
+                sloped[b, k] = own[b, 0] * solved[0, k] + own[b, 1] * solved[1, k]
+            for b in range(2):
+                again[b, k] = i[b, 0] * sloped[0, k] + i[b, 1] * sloped[1, k]
         for k in range(c):
             for j in range(c):
-                for a in range(n):
-                    base[k, j] += work[2 + k if k < p else 1, low + a] * solved[a, j]
-                    for m in range(n_slopes):
-                        first[place[m], k, j] += solved[a, k] * sloped[m, a, j]
-                        for o in range(m, n_slopes):
-                            second[place[m], place[o], k, j] += sloped[m, a, k] * again[o, a, j]
-        for m in range(n_slopes):
-            for o in range(m, n_slopes):
-                for a in range(n):
-                    for b in range(n):
-                        traces[place[m], place[o]] += shares[m, a, b] * shares[o, b, a]
+                first[m, k, j] = solved[0, k] * sloped[0, j] + solved[1, k] * sloped[1, j]
+                second[0, m, k, j] = solved[0, k] * again[0, j]
+                second[1, m, k, j] = solved[1, k] * again[0, j] + solved[0, k] * again[1, j]
+                second[2, m, k, j] = solved[1, k] * again[1, j]
+                second[m, m, k, j] = sloped[0, k] * again[0, j] + sloped[1, k] * again[1, j]
+        for b in range(2):
+            for d in range(2):
+                share[b, d] = i_det[b, 0] * own_det[0, d] + i_det[b, 1] * own_det[1, d]
+        trace[m] = share[0, 0] + share[1, 1]
+        traces[m, m] = share[0, 0] * share[0, 0] + 2.0 * share[0, 1] * share[1, 0] + share[1, 1] * share[1, 1]
+        traces[0, m] = share[0, 0] * i_det[0, 0] + share[0, 1] * i_det[1, 0]
+        traces[1, m] = 2.0 * (share[0, 0] * i_det[0, 1] + share[0, 1] * i_det[1, 1])
+        traces[2, m] = share[1, 0] * i_det[0, 1] + share[1, 1] * i_det[1, 1]
+    log_determinant += math.log(product)
     height = likelihood_of_sums(base, first, second, trace, traces, log_determinant, restricted, g, h, covariance, coefficients)
     _to_factor(x, g, h)
     for i in range(n_par - 3):
@@ -177,10 +193,20 @@ def _to_factor(x: FloatArray, g: FloatArray, h: FloatArray) -> None:
 
 
 @kernel
+def _swap(rows: FloatArray, present: BoolArray, s: FloatArray, s_det: FloatArray) -> None:
+    """Exchange the two outcomes."""
+    for study in range(rows.shape[0]):
+        for k in range(rows.shape[2]):
+            rows[study, 0, k], rows[study, 1, k] = rows[study, 1, k], rows[study, 0, k]
+        present[study, 0], present[study, 1] = present[study, 1], present[study, 0]
+        s[study, 0, 0], s[study, 1, 1] = s[study, 1, 1], s[study, 0, 0]
+        s_det[study, 0, 0], s_det[study, 1, 1] = s_det[study, 1, 1], s_det[study, 0, 0]
+
+
+@kernel
 def highest(
-    work: FloatArray,
-    start: IntArray,
-    outcome: IntArray,
+    rows: FloatArray,
+    present: BoolArray,
     s: FloatArray,
     s_det: FloatArray,
     starts: FloatArray,
@@ -196,33 +222,52 @@ def highest(
 ) -> tuple[float, bool]:
     """The highest maximum reached from several starts: log-likelihood without constant, whether it is one; x in `best`, which gives the first logs.
 
-    `spread` (2,) are the variances of which starts are shares, `smallest` (2,) the smallest sampling variance of each outcome.
+    `spread` (2,) are the variances of which starts are shares, `smallest` (2,) the smallest sampling variance of each outcome. The factor is ill
+    conditioned where the first outcome varies much less than the second one: a climb that is slow there goes on with the outcomes exchanged.
+    `s` and `s_det` are different arrays.
     """
     n = best.size
     there, here, g, g_here, h, h_here, memory = (
         np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty((n, n)), np.empty((n, n)), np.empty(4),
     )  # fmt: skip
-    origin, top, converged = best.copy(), -np.inf, False
+    logs, top, converged, between = best[3:].copy(), -np.inf, False, np.zeros(3)
     for begun in range(starts.shape[0]):
-        correlation = starts[begun, 2]
-        there[:] = origin
+        correlation, swapped, n_swaps = starts[begun, 2], False, 0
+        there[3:] = logs
         there[0] = math.sqrt(spread[0] * starts[begun, 0]) if active[0] else 0.0
         there[1] = correlation * math.sqrt(spread[1] * starts[begun, 1]) if active[1] else 0.0
         there[2] = math.sqrt(spread[1] * starts[begun, 1] * (1.0 - correlation * correlation)) if active[2] else 0.0
         begin(memory)
         state = GO_ON
         while state == GO_ON:
-            height = height_at(work, start, outcome, s, s_det, there, active, df, rss, restricted, g, h, covariance, coefficients)
+            height = height_at(rows, present, s, s_det, there, active, df, rss, restricted, g, h, covariance, coefficients)
             state = next_point(height, g, h, there, memory, here, g_here, h_here)
+            if state == GO_ON and active[1] and memory[N_STEPS] > PATIENCE and n_swaps < MAX_SWAPS:
+                own, other = (1, 0) if swapped else (0, 1)
+                t22 = here[1] * here[1] + here[2] * here[2]
+                if here[0] * here[0] * spread[other] < UNEVEN * t22 * spread[own]:
+                    _swap(rows, present, s, s_det)
+                    swapped, n_swaps = not swapped, n_swaps + 1
+                    there[:] = here
+                    there[0], there[1] = math.sqrt(t22), here[0] * here[1] / math.sqrt(t22)
+                    there[2] = max(abs(here[0] * here[2]) / there[0], 0.01 * math.sqrt(spread[own]))
+                    begin(memory)
         if memory[HEIGHT] > top:
             top, converged = memory[HEIGHT], state == CONVERGED
             best[:] = here
-    t22 = best[1] * best[1] + best[2] * best[2]
-    if best[0] * best[0] <= NEGLIGIBLE * smallest[0]:
-        best[0], best[1], best[2] = 0.0, 0.0, math.sqrt(t22)
-    if t22 <= NEGLIGIBLE * smallest[1]:
+            between[0], between[1], between[2] = here[0] * here[0], here[0] * here[1], here[1] * here[1] + here[2] * here[2]
+            if here[2] * here[2] <= NEGLIGIBLE * between[2]:
+                best[2] = 0.0
+            if swapped:
+                between[0], between[2] = between[2], between[0]
+                best[0] = math.sqrt(between[0])
+                best[1] = between[1] / best[0] if best[0] > 0.0 else 0.0
+                best[2] = abs(here[0] * best[2]) / best[0] if best[0] > 0.0 else math.sqrt(between[2])
+        if swapped:
+            _swap(rows, present, s, s_det)
+    if between[0] <= NEGLIGIBLE * smallest[0]:
+        best[0], best[1], best[2] = 0.0, 0.0, math.sqrt(between[2])
+    if between[2] <= NEGLIGIBLE * smallest[1]:
         best[1], best[2] = 0.0, 0.0
-    elif best[2] * best[2] <= NEGLIGIBLE * t22:
-        best[2] = 0.0
-    height = height_at(work, start, outcome, s, s_det, best, active, df, rss, restricted, g, h, covariance, coefficients)
+    height = height_at(rows, present, s, s_det, best, active, df, rss, restricted, g, h, covariance, coefficients)
     return height, converged
