@@ -21,8 +21,8 @@ def levels(name: str, inputs: str) -> dict[str, float]:
 def two_outcomes(name: str, inputs: str) -> dict[str, float]:
     rows = data(f"raw_{name}").sort_values(["trial", "outcome"])
     y = rows["yi"].to_numpy().reshape(-1, 2)
-    v = np.stack([rows[["v2i", "v1i"]].to_numpy().reshape(-1, 2, 2)[:, i] for i in (0, 1)], axis=1)
-    fit = bivariate_meta_analysis(y, v[:, :, ::1], method="REML" if "REML" in inputs else "ML")
+    v = rows[["v2i", "v1i"]].to_numpy().reshape(-1, 2, 2)  # a row holds the covariances with PD, then AL
+    fit = bivariate_meta_analysis(y, v, method="REML" if "REML" in inputs else "ML")
     found = {"rho": fit.correlation, "logLik": fit.log_likelihood}
     for i, outcome in enumerate(("AL", "PD")):
         found |= {f"b_{outcome}": fit.estimate[i], f"se_{outcome}": fit.std_error[i], f"tau2_{outcome}": fit.tau2[i]}
