@@ -142,15 +142,15 @@ def height_at(
     log_determinant += math.log(product)
     height = likelihood_of_sums(base, first, second, trace, traces, log_determinant, restricted, g, h, covariance, coefficients)
     _to_factor(x, g, h)
-    for i in range(n_par - 3):
-        m = 3 + i
+    for trial in range(n_par - 3):
+        m = 3 + trial
         scale = math.exp(x[m])
-        height -= 0.5 * (df[i] * x[m] + rss[i] / scale)
+        height -= 0.5 * (df[trial] * x[m] + rss[trial] / scale)
         for o in range(n_par):
             h[m, o] *= scale
             h[o, m] *= scale
-        h[m, m] += g[m] * scale - 0.5 * rss[i] / scale
-        g[m] = g[m] * scale - 0.5 * (df[i] - rss[i] / scale)
+        h[m, m] += g[m] * scale - 0.5 * rss[trial] / scale
+        g[m] = g[m] * scale - 0.5 * (df[trial] - rss[trial] / scale)
     for m in range(n_par):
         if not active[m]:
             g[m] = 0.0

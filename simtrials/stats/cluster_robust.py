@@ -307,7 +307,7 @@ def _robust_all(
         if status[replicate] != 0:
             continue
         scale = 1.0
-        if correction == CR1 or correction == CR1S:
+        if correction in (CR1, CR1S):
             scale = m / (m - 1.0)
         if correction == CR1S:
             scale *= (n - 1.0) / (n - p)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simtrials.core.arrays import FloatArray, IntArray
+from simtrials.core.arrays import AnyArray, FloatArray, IntArray
 from simtrials.core.kernels import kernel
 from simtrials.stats.meta_kernels import gather
 
@@ -24,14 +24,13 @@ class Clustered(NamedTuple):
     """of the input without its last axis"""
     given_design: bool
 
-    def shaped(self, column: FloatArray | IntArray) -> FloatArray | IntArray:
+    def shaped(self, column: AnyArray) -> AnyArray:
         """In the shape of the input without its last axis, a number where that is no shape; coefficients last."""
-        out: FloatArray | IntArray = column.reshape((*self.shape, *column.shape[1:]))
-        return out if out.ndim else out[()]
+        return column.reshape((*self.shape, *column.shape[1:]))[()]
 
-    def by_coefficient(self, column: FloatArray) -> FloatArray:
+    def by_coefficient(self, column: FloatArray) -> AnyArray:
         """As `shaped`; without the axis of coefficients where no design was given."""
-        return np.asarray(self.shaped(column if self.given_design else column[:, 0]))[()]
+        return self.shaped(column if self.given_design else column[:, 0])
 
 
 def clustered(function: str, yi: ArrayLike, vi: ArrayLike, cluster: ArrayLike, design: ArrayLike | None = None) -> Clustered:
@@ -65,10 +64,11 @@ def clustered(function: str, yi: ArrayLike, vi: ArrayLike, cluster: ArrayLike, d
         x = columns[:, order[0]]
     else:
         x = np.take_along_axis(np.broadcast_to(columns, (len(y), *columns.shape[1:])), order[:, :, np.newaxis], axis=1)
-    y, v, codes, absent = (np.take_along_axis(array, order, axis=1) for array in (y, v, codes, absent))
+    y, v = (np.take_along_axis(array, order, axis=1) for array in (np.where(absent, np.nan, y), v))
+    codes, absent = np.take_along_axis(codes, order, axis=1), np.take_along_axis(absent, order, axis=1)
     rising = np.hstack([np.zeros((len(y), 1), dtype=np.int64), np.cumsum(codes[:, 1:] != codes[:, :-1], axis=1)])
     return Clustered(
-        np.where(absent, np.nan, y),
+        np.ascontiguousarray(y),
         np.ascontiguousarray(v),
         np.ascontiguousarray(x.swapaxes(1, 2)),
         np.where(absent, -1, rising),

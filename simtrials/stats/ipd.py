@@ -25,6 +25,9 @@ COLLINEAR_BELOW = 1e-10
 EXACT_BELOW = 1e-20
 """Share of the outcome's sum of squares that is rounding where a regression fits exactly."""
 
+CONSTANT_BELOW = 1e-28
+"""Share of the squares of a column, before its mean is taken out, that is rounding where it is constant."""
+
 
 class TrialFits(NamedTuple):
     """What each trial says, (..., trial) and further axes; NaN where `status` is not OK."""
@@ -84,10 +87,10 @@ def trial_regressions(
     y, treated, x, b = _patients("trial_regressions", outcome, arm, covariate, baseline)
     shape = y.shape[:-1]
     n, p = int(np.prod(shape)), y.shape[-1]
-    arrays = [array.reshape(n, p) if array.size else np.empty((n, 0)) for array in (y, treated, x, b)]
+    y, treated, x, b = (array.reshape(n, p) if array.size else np.empty((n, 0)) for array in (y, treated, x, b))
     estimate, precision, unadjusted = np.full((n, 2), np.nan), np.full((n, 2, 2), np.nan), np.full((n, 2, 2), np.nan)
     numbers, counts, status = np.full((n, 3), np.nan), np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-    _regress_all(*arrays, interaction and x.size > 0, estimate, precision, unadjusted, numbers, counts, status)
+    _regress_all(y, treated, x, b, interaction and x.size > 0, estimate, precision, unadjusted, numbers, counts, status)
     columns = estimate, precision, unadjusted, *numbers.T, counts, status
     return TrialFits._make(column.reshape((*shape, *column.shape[1:])) for column in columns)
 
@@ -179,7 +182,7 @@ def _regress_all(
         raw = np.zeros((2, 2))
         for turn in range(2):
             for i in range(y.shape[1]):
-                if not y[trial, i] == y[trial, i]:
+                if y[trial, i] != y[trial, i]:
                     continue
                 place = 0
                 if x.shape[1] > 0:
@@ -209,13 +212,15 @@ def _regress_all(
                 if d < c:
                     factor[c, d] = value / factor[d, d]
                 elif c < p:
-                    factor[c, c] = np.sqrt(value) if value > COLLINEAR_BELOW * cross[c, c] else np.nan
+                    origin = center if c == 0 and x.shape[1] > 0 else mean[c]
+                    varies = cross[c, c] > CONSTANT_BELOW * n * origin * origin and value > COLLINEAR_BELOW * cross[c, c]
+                    factor[c, c] = np.sqrt(value) if varies else np.nan
                 else:
                     factor[p, p] = value
         if np.isnan(factor[p, p]):
             status[trial] = COLLINEAR
             continue
-        if not factor[p, p] > EXACT_BELOW * cross[p, p]:
+        if not factor[p, p] > EXACT_BELOW * cross[p, p] + CONSTANT_BELOW * n * mean[p] * mean[p]:
             status[trial] = NO_VARIATION
             continue
         first = n_nuisance

@@ -2,9 +2,9 @@
 
 Intercept, prognostic slopes and residual variance are those of each trial; treatment effect and interaction are random around their means. Given
 the residual variances s_i, the restricted likelihood of all patients is that of a bivariate meta-analysis of the trials' own least-squares
-estimates b_i with covariances s_i M_i + T, times a factor of each trial's residual sum of squares R_i,
+estimates b_i with covariances V_i = s_i M_i + T, times a factor of each trial's residual sum of squares R_i,
 
-    -2 log-likelihood = sum_i [log|s_i M_i + T| + (b_i - X_i b)'(s_i M_i + T)^-1 (b_i - X_i b) + nu_i log s_i + R_i / s_i] + log|sum_i X_i'V_i^-1 X_i|,
+    -2 log-likelihood = sum_i [log|V_i| + (b_i - X_i b)'V_i^-1 (b_i - X_i b) + nu_i log s_i + R_i / s_i] + log|sum_i X_i'V_i^-1 X_i|,
 
 because b_i and R_i are independent, and sufficient for everything but the trial's own coefficients. So the patients are read once, and the fit
 takes two numbers, two matrices and a sum of squares from each trial. Without restriction the determinant is that of s_i (Z_i'Z_i)^-1 + T with the

@@ -127,7 +127,7 @@ def likelihood_of_sums(
                         fall += scaled[m, a, b] * scaled[o, b, a] - 2.0 * inverse[a, b] * second[m, o, a, b]
             h[m, o] = 0.5 * fall - square
             h[o, m] = h[m, o]
-    return -0.5 * (log_determinant + rss + (log_k if restricted else 0.0))
+    return float(-0.5 * (log_determinant + rss + (log_k if restricted else 0.0)))
 
 
 @kernel
