@@ -7,8 +7,9 @@ import numpy as np
 
 from meta_methods.cases import METHODS, Z, numbers_in, offers, studies
 from simtrials.stats.quantiles import normal_p_value
-from simtrials.stats.selection_likelihood import published, step_log_likelihood
-from simtrials.stats.selection_models import step_selection
+from simtrials.stats.selection_kernels import log_likelihood_of
+from simtrials.stats.selection_likelihood import critical_values, published, step_log_likelihood
+from simtrials.stats.selection_models import SelectionFit, step_selection
 
 # ---- step selection models
 
@@ -30,30 +31,22 @@ def differentiated_across_zero(log_likelihood: Callable[[float], float]) -> floa
     return table[0]
 
 
-def metafor_std_errors(log_likelihood: Callable[[np.ndarray], float], at: np.ndarray) -> np.ndarray:
+def metafor_std_errors(y: np.ndarray, v: np.ndarray, fit: SelectionFit, steps: tuple[float, ...], side: str) -> np.ndarray:
     """Standard errors of (mu, tau^2, weights but the first) where tau^2 is 0.
 
     Differences over a likelihood that is constant below 0 halve the curvatures between tau^2 and the others.
     """
-    step = np.maximum(1e-3 * np.abs(at), 1e-4)
-    step[1] = 1e-6
-    n = len(at)
-    information = np.empty((n, n))
-    for a in range(n):
-        for b in range(n):
-            moved = np.zeros(n)
-            corners = []
-            for i, j in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-                moved[:] = 0.0
-                moved[a] += i * step[a]
-                moved[b] += j * step[b]
-                corners.append(log_likelihood(at + np.maximum(moved, -at) if a == 1 or b == 1 else at + moved))
-            width = step[a] * step[b] * (2 if 1 in (a, b) else 4)
-            information[a, b] = -(corners[0] - corners[1] - corners[2] + corners[3]) / width
-            if (a == 1) != (b == 1):
-                information[a, b] /= 2
-    information[1, 1] = differentiated_across_zero(lambda tau2: log_likelihood(np.concatenate([at[:1], [tau2], at[2:]])))
-    return np.sqrt(np.diag(np.linalg.inv(information)))
+    critical, n = critical_values(steps), 2 + len(steps)
+    signed = y if side == "greater" else -y
+    mean = fit.estimate if side == "greater" else -fit.estimate
+    bins = (signed[:, np.newaxis] < critical * np.sqrt(v)[:, np.newaxis]).sum(axis=1)
+    curvature = np.empty((n, n))
+    log_likelihood_of(signed, v, bins, critical, np.concatenate([[mean, 0.0], np.log(fit.weight[1:])]), np.empty(n), curvature)
+    information = -(np.tril(curvature) + np.tril(curvature, -1).T)
+    information[1] /= 2
+    information[:, 1] /= 2
+    information[1, 1] = differentiated_across_zero(lambda tau2: step_log_likelihood(y, v, fit.estimate, tau2, fit.weight, steps, side))
+    return np.sqrt(np.diag(np.linalg.inv(information))) * np.concatenate([[1, 1], fit.weight[1:]])
 
 
 def step_model(name: str, inputs: str) -> dict[str, float]:
@@ -62,8 +55,7 @@ def step_model(name: str, inputs: str) -> dict[str, float]:
     fit = step_selection(y, v, steps, side)
     errors = np.concatenate([[fit.std_error, fit.tau2_std_error], fit.weight_std_error[1:]])
     if fit.tau2_is_zero:
-        at = np.concatenate([[fit.estimate, 0.0], fit.weight[1:]])
-        errors = metafor_std_errors(lambda x: float(step_log_likelihood(y, v, x[0], x[1], [1.0, *x[2:]], steps, side)), at)
+        errors = metafor_std_errors(y, v, fit, steps, side)
     beta, se = fit.estimate, errors[0]
     found = {"beta": beta, "se": se, "pval": normal_p_value(beta / se), "ci_lb": beta - Z * se, "ci_ub": beta + Z * se, "tau2": fit.tau2}
     found |= {"se_tau2": errors[1], "LRT": fit.selection_statistic, "LRTp": fit.selection_p_value, "logLik": fit.log_likelihood}
