@@ -18,8 +18,8 @@ NODES = np.array(roots_legendre(12))
 """(2, 12) nodes and weights of one panel, between -1 and 1"""
 PANELS = 28
 """Panels between the ends of the integral: at most 1.6 wide, with singularities at least 0.78 away, so that 12 nodes err by about 1e-10."""
-LOOKS = 96
-"""Points at which the integrand is looked at to find its ends."""
+LOOKS = 64
+"""Points at which the integrand is looked at to find its ends, again where they turn out to lie close together."""
 NEGLIGIBLE = 40.0
 """Logarithm of the height above the ends; also how far the tail of a Cauchy prior is followed, in powers of e."""
 LAST_STEP = 100
@@ -70,19 +70,25 @@ def ends(y: FloatArray, v: FloatArray, prior: int, scale: float, m0: float, p0: 
     else:
         furthest = math.log1p(size / c) + NEGLIGIBLE / max(1, y.size - 2 if p0 == 0.0 else y.size)
     heights, variances = np.empty(LOOKS + 1), np.empty(LOOKS + 1)
-    highest, most = -np.inf, -np.inf
-    for j in range(LOOKS + 1):
-        u = furthest * j / LOOKS
-        tau = c * math.expm1(u)
-        height, _, precision = integrand(y, v, tau, prior, scale, m0, p0)
-        heights[j] = height + u
-        variances[j] = heights[j] + max(math.log1p(tau / size), -math.log(precision) - 2.0 * math.log(size))
-        highest, most = max(highest, heights[j]), max(most, variances[j])
-    first, last = LOOKS, 0
-    for j in range(LOOKS + 1):
-        if heights[j] > highest - NEGLIGIBLE or variances[j] > most - NEGLIGIBLE:
-            first, last = min(first, j), max(last, j)
-    return furthest * max(first - 1, 0) / LOOKS, furthest * min(last + 1, LOOKS) / LOOKS
+    start, end = 0.0, furthest
+    for _ in range(LAST_STEP):
+        step, highest, most = (end - start) / LOOKS, -np.inf, -np.inf
+        for j in range(LOOKS + 1):
+            u = start + step * j
+            tau = c * math.expm1(u)
+            height, _, precision = integrand(y, v, tau, prior, scale, m0, p0)
+            heights[j] = height + u
+            variances[j] = heights[j] + max(math.log1p(tau / size), -math.log(precision) - 2.0 * math.log(size))
+            highest, most = max(highest, heights[j]), max(most, variances[j])
+        first, last = LOOKS, 0
+        for j in range(LOOKS + 1):
+            if heights[j] > highest - NEGLIGIBLE or variances[j] > most - NEGLIGIBLE:
+                first, last = min(first, j), max(last, j)
+        first, last = max(first - 1, 0), min(last + 1, LOOKS)
+        start, end = start + step * first, start + step * last
+        if 4 * (last - first) > LOOKS:
+            break
+    return start, end
 
 
 @kernel
