@@ -71,7 +71,7 @@ def bayesian_meta_analysis(
     -------
     BayesianMetaAnalysis; TOO_FEW_STUDIES without studies, ZERO_VARIANCE. One study is enough, for the prior of tau is proper. A moment that does
     not exist is infinite (half_cauchy: the standard deviation of mu with two studies or fewer under the flat prior; tau_mean with one); the mean
-    of mu is then NaN where it does not exist either (one study). The error of the quadrature is below 1e-8 of a posterior standard deviation.
+    of mu is then NaN where it does not exist either (one study). The error of the quadrature is below 1e-6 of the width of the interval.
 
     Source: Spiegelhalter, Abrams and Myles (2004), Bayesian Approaches to Clinical Trials and Health-Care Evaluation, chapter 8; Roever (2020),
     Journal of Statistical Software 93(6), equations 4 to 12.

@@ -17,7 +17,7 @@ HALF_NORMAL, HALF_CAUCHY, UNIFORM = range(3)
 NODES = np.array(roots_legendre(12))
 """(2, 12) nodes and weights of one panel, between -1 and 1"""
 PANELS = 28
-"""Panels between the ends of the integral: at most 1.6 wide, with singularities at least 0.78 away, so that 12 nodes err by about 1e-10."""
+"""Panels between the ends of the integral: at most 1.7 wide (Cauchy priors, two or three studies), with singularities at least 0.78 away."""
 LOOKS = 64
 """Points at which the integrand is looked at to find its ends, again where they turn out to lie close together."""
 NEGLIGIBLE = 40.0
