@@ -19,3 +19,13 @@ def log_tail_and_hazard(z: float) -> tuple[float, float]:
     for n in range(TERMS, 0, -1):
         hazard = z + n / hazard
     return -0.5 * z * z - HALF_LOG_2PI - math.log(hazard), hazard
+
+
+@kernel
+def tail_ratio(far: float, near: float, gap: float) -> float:
+    """Q(far) / Q(near), where far - near = `gap` >= 0 is given apart, since far out nothing would be left of it."""
+    log_far, hazard_far = log_tail_and_hazard(far)
+    log_near, hazard_near = log_tail_and_hazard(near)
+    if near < FAR:
+        return math.exp(log_far - log_near)
+    return math.exp(-0.5 * gap * (far + near)) * hazard_near / hazard_far

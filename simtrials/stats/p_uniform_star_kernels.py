@@ -18,6 +18,8 @@ FURTHEST = 1e4
 """tau^2 is followed up to this multiple of the largest variance and the squared range of effects."""
 LAST_STEP = 100
 HALVINGS = 40
+NEAR_ENOUGH = 1e-5
+"""Relative width in tau^2 within which the furthest mean, which is flat there, changes by the square of this."""
 ESTIMATE, TAU2, HEIGHT, LOWER, UPPER, TAU2_LOWER, TAU2_UPPER, HEIGHT_MEAN_0, HEIGHT_TAU2_0 = range(9)
 
 
@@ -119,7 +121,7 @@ def limit_of_mean(
 
 @kernel
 def furthest_mean(
-    y: FloatArray, v: FloatArray, c: FloatArray, side: FloatArray, grid: FloatArray, start: float, level: float, direction: float
+    y: FloatArray, v: FloatArray, c: FloatArray, side: FloatArray, grid: FloatArray, start: float, level: float, direction: float, is_open: bool
 ) -> float:
     """The furthest mean in one direction that the profile likelihood does not put below `level`: infinite where it is further out than the grid."""
     furthest = -np.inf
@@ -132,7 +134,7 @@ def furthest_mean(
         now = x == x
         if now:
             furthest = max(furthest, direction * x)
-            if j == grid.size - 1 and slope > 0.0:
+            if is_open and j == grid.size - 1 and slope > 0.0:
                 return direction * np.inf
         if (seen or now) and (rising or not seen) and (not now or slope <= 0.0):
             low, high, middle_top = grid[j - 1], grid[j], before_x
@@ -145,7 +147,7 @@ def furthest_mean(
                     low = middle
                 else:
                     high = middle
-                if high - low <= 1e-7 * high:
+                if high - low <= NEAR_ENOUGH * high:
                     break
     return direction * furthest
 
@@ -196,19 +198,17 @@ def fit_star(y: FloatArray, v: FloatArray, c: FloatArray, side: FloatArray, fall
         return True
     looked = np.sort(np.append(grid, tau2))
     level = height - fall
-    found[LOWER] = furthest_mean(y, v, c, side, looked, start, level, -1.0)
-    found[UPPER] = furthest_mean(y, v, c, side, looked, start, level, 1.0)
-    found[TAU2_LOWER], found[TAU2_UPPER] = np.inf, np.inf
-    at, was_within = start, False
+    means, heights = np.empty(looked.size), np.empty(looked.size)
+    first, last, at = looked.size, 0, start
     for j in range(looked.size):
-        before = at
-        at, height, _, _ = best_mean(y, v, c, side, looked[j], at, False)
-        within = height >= level
-        if within and found[TAU2_LOWER] == np.inf:
-            found[TAU2_LOWER] = crossing(y, v, c, side, looked[j - 1], looked[j], before, level) if j > 0 else 0.0
-        if was_within and not within:
-            found[TAU2_UPPER] = crossing(y, v, c, side, looked[j], looked[j - 1], at, level)
-        if within and not was_within:
-            found[TAU2_UPPER] = np.inf
-        was_within = within
+        at, heights[j], _, _ = best_mean(y, v, c, side, looked[j], at, False)
+        means[j] = at
+        if heights[j] >= level:
+            first, last = min(first, j), j
+    found[TAU2_LOWER] = crossing(y, v, c, side, looked[first - 1], looked[first], means[first], level) if first > 0 else 0.0
+    is_open = last == looked.size - 1
+    found[TAU2_UPPER] = np.inf if is_open else crossing(y, v, c, side, looked[last + 1], looked[last], means[last], level)
+    seen = looked[max(first - 1, 0) : last + 2]
+    found[LOWER] = furthest_mean(y, v, c, side, seen, means[first], level, -1.0, is_open)
+    found[UPPER] = furthest_mean(y, v, c, side, seen, means[first], level, 1.0, is_open)
     return True

@@ -1,5 +1,7 @@
 """p-uniform* written from the likelihood: many starts, profiles by bounded searches, limits by root finding."""
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.stats import norm
@@ -37,7 +39,7 @@ def fit_at_mean(y, v, c, mean):
     """Height of the profile at a mean: the best of bounded searches over pieces of log tau^2, and of 0."""
     edges = np.linspace(np.log(1e-8 * v.min()), np.log(1e3 * (v.max() + np.ptp(y) ** 2)), 25)
     heights = [log_likelihood(y, v, c, mean, 0.0)]
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         found = minimize_scalar(lambda s: -log_likelihood(y, v, c, mean, np.exp(s)), bounds=(low, high), method="bounded", options={"xatol": 1e-9})
         heights.append(-found.fun)
     return max(heights)
@@ -48,4 +50,6 @@ def limit(y, v, c, estimate, level, direction):
     reach = 0.1
     while fit_at_mean(y, v, c, estimate + direction * reach) > level:
         reach *= 1.5
-    return brentq(lambda x: fit_at_mean(y, v, c, x) - level, estimate + direction * reach / 1.5 if reach > 0.1 else estimate, estimate + direction * reach)
+    return brentq(
+        lambda x: fit_at_mean(y, v, c, x) - level, estimate + direction * reach / 1.5 if reach > 0.1 else estimate, estimate + direction * reach
+    )
