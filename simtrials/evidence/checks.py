@@ -28,6 +28,11 @@ def evidence_problems(draft: Draft) -> Iterator[Problem]:
         yield from _outcomes_can_be_read(draft, parts["outcomes"], parts["endpoints"])
     if draft.has("outcomes"):
         yield from _names_are_outcomes(draft, tuple(parts["outcomes"]))
+    if draft.has("endpoints", "outcomes", "syntheses"):
+        fitting = {name: one for name, one in parts["outcomes"].items() if one.endpoint in parts["endpoints"]}
+        measured = {name: one.measured(parts["endpoints"][one.endpoint]) for name, one in fitting.items()}
+        for name, synthesis in parts["syntheses"].items():
+            yield from synthesis.problems(f"syntheses.{name}", measured)
     if draft.has("endpoints", "true_effects"):
         yield from _law_fits(parts["true_effects"], parts["endpoints"], parts.get("studies"))
     if draft.has("assays", "studies", "extraction"):

@@ -38,7 +38,7 @@ class EvidenceSimulation:
 
     def columns(self, block: int) -> Columns:
         """Estimates of a block and how many studies were behind them, (256,) each."""
-        body = self.body(block)
+        body, streams = self.body(block), Streams(self.seed, Purpose.RUN, block)
         included = body.table.included
         columns: Columns = {
             STUDIES_RUN: body.table.n_run.astype(np.int32),
@@ -47,7 +47,7 @@ class EvidenceSimulation:
             PATIENTS: np.where(included, body.table.n_patients, 0.0).sum(axis=1).astype(np.int32),
         }
         for name, synthesis in self.syntheses.items():
-            columns |= columns_of(name, synthesis.estimate(body.table))
+            columns |= columns_of(name, synthesis.estimate(body.table, streams[f"syntheses.{name}"]))
         return columns
 
     def many(self, blocks: Sequence[int]) -> list[Columns]:
@@ -56,11 +56,17 @@ class EvidenceSimulation:
 
     def meanings(self) -> dict[str, Meaning]:
         """What the columns of each synthesis are."""
-        measured = self.prepared.measured
-        return {name: Meaning(measured[one.outcome].scale, measured[one.outcome].benefit) for name, one in self.syntheses.items()}
+        table = self.body(0).table
+        found = {name: one.estimate(table, np.random.default_rng(0)) for name, one in self.syntheses.items()}
+        return {name: Meaning(one.scale, one.benefit) for name, one in found.items()}
 
     def truths(self) -> dict[str, Truth]:
         """The mean true effect that each synthesis is about, over the declared studies that it takes and over the law of true effects."""
         laws = {(one.outcome, one.where): self.prepared.law(one.outcome, one.where) for one in self.syntheses.values()}
         kind = "mean of the true effects of the studies"
-        return {name: Truth(laws[one.outcome, one.where].mean, laws[one.outcome, one.where].error, kind) for name, one in self.syntheses.items()}
+        found = {}
+        for name, one in self.syntheses.items():
+            law = laws[one.outcome, one.where]
+            unknown = Truth(np.nan, np.nan, "not an estimate of the mean effect")
+            found[name] = Truth(law.mean, law.error, kind) if one.estimates_the_mean else unknown
+        return found
