@@ -16,6 +16,8 @@ class Status(IntEnum):
     TOO_FEW_STUDIES = 20
     SINGLE_STUDY = 21
     ZERO_VARIANCE = 22
+    NO_SIGNIFICANT_STUDY = 40
+    NO_NONAFFIRMATIVE_STUDY = 41
 
 
 SENTENCES = {
@@ -25,8 +27,10 @@ SENTENCES = {
     Status.COLLINEAR: "covariates are collinear",
     Status.SEPARATED: "logistic fit separated",
     Status.NOT_CONVERGED: "the fit did not converge",
-    Status.EMPTY_CELL: "no events (or only events) in an arm",
+    Status.EMPTY_CELL: "no events (or only events) in an arm, or no study in a range of p-values",
     Status.TOO_FEW_STUDIES: "too few studies",
     Status.SINGLE_STUDY: "only one study",
     Status.ZERO_VARIANCE: "a study has no sampling variance",
+    Status.NO_SIGNIFICANT_STUDY: "no study shows a significant benefit",
+    Status.NO_NONAFFIRMATIVE_STUDY: "every study shows a significant benefit",
 }

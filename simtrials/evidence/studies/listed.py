@@ -32,6 +32,7 @@ class Study(Component):
     risk_of_bias: Risk = Field(default="low", description="low, some or high")
     funder: Funder = Field(default="public", description="public or industry")
     label: str = Field(default="", description="how figures call it")
+    copies: Annotated[int, Within(1, 1000)] = Field(default=1, description="how many such studies there are")
 
 
 @STUDIES.register
@@ -51,7 +52,7 @@ class Listed(Studies):
     @property
     def all(self) -> tuple[Study, ...]:
         """The listed studies, then those that are added."""
-        return (*self.trials, *self.further)
+        return tuple(study for study in (*self.trials, *self.further) for _ in range(study.copies))
 
     @property
     def varieties(self) -> tuple[Variety, ...]:
@@ -70,7 +71,7 @@ class Listed(Studies):
         return tuple(dict.fromkeys(study.role for study in self.all))
 
     def is_further(self) -> BoolArray:
-        return np.arange(self.n_places) >= len(self.trials)
+        return np.arange(self.n_places) >= sum(study.copies for study in self.trials)
 
     def labels(self) -> tuple[str, ...]:
         return tuple(study.label or f"trial {place + 1}" for place, study in enumerate(self.all))

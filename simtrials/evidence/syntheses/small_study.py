@@ -108,9 +108,8 @@ class Asymmetry(Synthesis):
     def of_effects(self, effects: Effects, measured: Measured, table: StudyTable) -> Estimates:
         if self.test == "begg":
             ranked = begg_test(effects.yi, effects.vi)
-            nothing, significant = np.full(ranked.correlation.shape, np.nan), ranked.p_value < self.alpha
-            found = Estimates(ranked.correlation, nothing, nothing, nothing, ranked.status, "slope", measured.benefit, p_value=ranked.p_value)
-            return found.counting({"asymmetric": np.asarray(significant)})
+            nothing = np.full(ranked.correlation.shape, np.nan)
+            return Estimates(ranked.correlation, nothing, nothing, nothing, ranked.status, "slope", measured.benefit, p_value=ranked.p_value)
         fitted = egger_test(effects.yi, effects.vi, form="lm" if self.test == "egger" else "mixed")
         reach = np.abs(fitted.slope_std_error)
         half = t_critical(fitted.df, self.alpha) * reach
