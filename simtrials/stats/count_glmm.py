@@ -6,7 +6,9 @@
 | conditional | given the total number of events, approximately binomial (few events) | of treatment | adaptive quadrature, 7 points |
 | random_study | normal intercepts | of treatment, one half in each arm, and of studies, independent | Laplace's approximation |
 
-These are the models UM.FS, CM.AL and UM.RS of R's metafor::rma.glmm with the coding 1/2. Standard errors come from the Hessian in all parameters.
+These are the models UM.FS, CM.AL and UM.RS of R's metafor::rma.glmm with the coding 1/2. Estimates do not depend on which arm is called active;
+the tests of heterogeneity with random studies do, because there the risks under control are normal and those under active are free. Standard
+errors come from the Hessian in all parameters.
 """
 
 from typing import NamedTuple
@@ -276,8 +278,8 @@ def count_glmm(
 
     Returns
     -------
-    CountGlmm. EMPTY_CELL where the odds ratio is 0 or infinite; NOT_CONVERGED where the search fails; SINGLE_STUDY has no heterogeneity. A study in
-    which nobody, or everybody, has the event says nothing in the first two models unless given its total everybody has it
+    CountGlmm. EMPTY_CELL where the odds ratio is 0 or infinite; NOT_CONVERGED where the search fails; SINGLE_STUDY has no heterogeneity. A study
+    in which nobody, or everybody, has the event says nothing in the unconditional model, and is left out there
 
     Source: Stijnen, Hamza and Ozdemir (2010), Statistics in Medicine 29, 3046-3067; Jackson, Law, Stijnen, Viechtbauer and White (2018), ibid. 37,
     1059-1085, models 4 (coding of the random effect), 5 and 7.
