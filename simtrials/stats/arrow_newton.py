@@ -38,6 +38,8 @@ class Arrow(NamedTuple):
     """(P, P)"""
     information: FloatArray
     """(P, P) minus the Hessian of the shared parameters once the own ones are eliminated, lower triangle; then its Cholesky factor"""
+    first: FloatArray
+    """(1,) a number that the caller keeps"""
     jets: FloatArray
     nodes: FloatArray
     log_weights: FloatArray
@@ -47,15 +49,18 @@ def arrow_for(n_studies: int, n_parameters: int, nodes: FloatArray, log_weights:
     """Work space for this many studies."""
     p = n_parameters
     per_study = np.zeros((n_studies, 2)), np.zeros((n_studies, 3)), np.zeros((n_studies, 2)), np.zeros((n_studies, p))
-    return Arrow(*per_study, np.zeros(p), np.zeros((p, p)), np.zeros((p, p)), np.zeros((N_JETS, p + 1, p + 1)), nodes, log_weights)
+    return Arrow(*per_study, np.zeros(p), np.zeros((p, p)), np.zeros((p, p)), np.zeros(1), np.zeros((N_JETS, p + 1, p + 1)), nodes, log_weights)
 
 
 @kernel
 def _evaluate(cells: FloatArray, k: int, model: int, own: int, x: FloatArray, column: int, w: Arrow) -> float:
     """Log-likelihood at shared parameters x and the own ones in a column of `w.own`; gradients and Hessians go to `w`."""
-    w.gradient[:], w.hessian[:] = 0.0, 0.0
     value = 0.0
     n = len(x)
+    for i in range(n):
+        w.gradient[i] = 0.0
+        for j in range(n):
+            w.hessian[i, j] = 0.0
     jet = w.jets[15]
     for s in range(k):
         if own >= 0:
@@ -155,7 +160,9 @@ def _direction(k: int, own: int, free: BoolArray, active: BoolArray, damping: fl
 
 
 @kernel
-def arrow_maximum(cells: FloatArray, k: int, model: int, own: int, free: BoolArray, active: BoolArray, x: FloatArray, w: Arrow) -> tuple[float, bool]:
+def arrow_maximum(
+    cells: FloatArray, k: int, model: int, own: int, free: BoolArray, active: BoolArray, x: FloatArray, first_sds: FloatArray, w: Arrow
+) -> tuple[float, bool]:
     """Maximize over the free shared parameters in x and the own ones in `w.own[:, 0]`, from where they are; value, and whether it converged.
 
     At the end gradients are those of the maximum, and `w.information` holds the factor of the information.
@@ -164,10 +171,16 @@ def arrow_maximum(cells: FloatArray, k: int, model: int, own: int, free: BoolArr
     ----------
     own : place of the parameter that each study has for itself, -1 for none; not free
     active : (S,) studies whose own parameter is sought
+    first_sds : values of the first SD, of which the best with all else as it is in x is the start; empty: that of x
     """
     n = len(x)
     step, tried = np.zeros(n), np.zeros(n)
-    value = _evaluate(cells, k, model, own, x, 0, w)
+    value, best, chosen = -np.inf, -np.inf, x[FIRST_SD]
+    for attempt in range(len(first_sds) + 1):
+        x[FIRST_SD] = first_sds[attempt] if attempt < len(first_sds) else chosen
+        value = _evaluate(cells, k, model, own, x, 0, w)
+        if value > best:
+            best, chosen = value, x[FIRST_SD]
     for _ in range(MAX_STEPS):
         damping = 0.0
         while not _direction(k, own, free, active, damping, w, step):

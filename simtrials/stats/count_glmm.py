@@ -6,7 +6,9 @@
 | conditional | given the total number of events, approximately binomial (few events) | of treatment | adaptive quadrature, 7 points |
 | random_study | normal intercepts | of treatment, one half in each arm, and of studies, independent | Laplace's approximation |
 
-These are the models UM.FS, CM.AL and UM.RS of R's metafor::rma.glmm with the coding 1/2. Standard errors come from the Hessian in all parameters.
+These are the models UM.FS, CM.AL and UM.RS of R's metafor::rma.glmm with the coding 1/2. Estimates do not depend on which arm is called active;
+the tests of heterogeneity with random studies do, because there the risks under control are normal and those under active are free. Standard
+errors come from the Hessian in all parameters.
 """
 
 from typing import NamedTuple
@@ -26,6 +28,9 @@ BOUNDARY_GAIN = 1e-9
 """A variance whose log-likelihood is not higher than that of 0 by more than this is 0."""
 LARGEST_SIGMA = 30.0
 BETA, SE, TAU2, OMEGA2, Q_LRT, Q_WALD, LOG_LIKELIHOOD = range(7)
+N_NUMBERS = 7
+COMMON, VARIED, SEPARATE = 0, 1, 2
+"""Fits: one odds ratio in all studies, odds ratios that vary normally, one for each study."""
 NOT_CONVERGED, SINGLE_STUDY = int(MetaStatus.NOT_CONVERGED), int(MetaStatus.SINGLE_STUDY)
 TOO_FEW_STUDIES, EMPTY_CELL = int(MetaStatus.TOO_FEW_STUDIES), int(MetaStatus.EMPTY_CELL)
 
@@ -113,62 +118,66 @@ def _start(cells: FloatArray, k: int, model: int, x: FloatArray, w: Arrow) -> No
 
 
 @kernel
-def _better_start(cells: FloatArray, k: int, model: int, own: int, free: BoolArray, none: BoolArray, x: FloatArray, w: Arrow) -> None:
-    """The between-study SD among a few that is most likely with all other parameters where they are."""
-    best, chosen = -np.inf, 0.0
-    nothing = np.zeros(len(x), dtype=np.bool_)
-    for sigma in START_SIGMAS:
-        x[2] = sigma
-        value, _ = arrow_maximum(cells, k, model, own, nothing, none, x, w)
-        if value > best:
-            best, chosen = value, sigma
-    x[2] = chosen
+def _perfect(cells: FloatArray, s: int) -> bool:
+    """Whether the active arm of a study has no events, or events only, which an infinite odds ratio of its own fits perfectly."""
+    return not 0.0 < cells[s, 0] < cells[s, 1]
 
 
 @kernel
-def _random_study_heterogeneity(cells: FloatArray, k: int, x: FloatArray, common: float, w: Arrow, out: FloatArray) -> bool:
-    """Tests of one odds ratio against one for each study, both with random studies; whether the larger model converged.
+def _prepare(
+    stage: int, cells: FloatArray, k: int, model: int, x: FloatArray, common: FloatArray, free: BoolArray, active: BoolArray, w: Arrow
+) -> int:
+    """Start, free parameters and studies with a parameter of their own for one of the fits; the place of that parameter, -1 for none.
 
-    An active arm with no events, or events only, is fitted perfectly by an infinite odds ratio, and is left out with it.
+    `common` keeps the parameters of the first fit. For the last one arms that are fitted perfectly leave `cells`.
     """
-    n = len(x)
-    free, active = np.zeros(n, dtype=np.bool_), np.zeros(k, dtype=np.bool_)
-    free[0] = free[3] = True
-    own_cells = cells[:k].copy()
-    for s in range(k):
-        active[s] = 0.0 < cells[s, 0] < cells[s, 1]
-        w.own[s, 0] = 0.0
-        if active[s]:
-            up = np.log(cells[s, 0] / (cells[s, 1] - cells[s, 0]))
-            w.own[s, 0] = up - np.log((cells[s, 2] + 0.5) / (cells[s, 3] - cells[s, 2] + 0.5))
-        else:
-            own_cells[s, 0] = own_cells[s, 1] = 0.0
-    x[2] = 0.0
-    larger, converged = arrow_maximum(own_cells, k, RANDOM_STUDY, 1, free, active, x, w)
-    if not converged:
-        return False
-    out[Q_LRT] = max(0.0, 2.0 * (larger - common))
-    # information of the own effects, D - B C^-1 B' with D diagonal, C that of the shared parameters and B their coupling
-    both = np.zeros((2, n))
-    c = np.zeros((n, n))
-    for i in range(n):
-        for j in range(i + 1):
-            c[i, j] = -w.hessian[i, j]
+    if stage == COMMON:
+        _start(cells, k, model, x, w)
+        free[:] = False
+        free[1] = True
+        if model == RANDOM_STUDY:
+            free[0] = free[3] = True
+        active[:] = True
+    elif stage == VARIED:
+        common[:] = x
+        free[2] = True
+    else:
+        x[:] = common
+        free[1] = free[2] = False
+        for s in range(k):
+            active[s] = not _perfect(cells, s)
+            w.own[s, 0] = 0.0
+            if active[s]:
+                up = np.log(cells[s, 0] / (cells[s, 1] - cells[s, 0]))
+                w.own[s, 0] = up - np.log((cells[s, 2] + 0.5) / (cells[s, 3] - cells[s, 2] + 0.5))
+            else:
+                cells[s, 0] = cells[s, 1] = 0.0
+        return 1
+    return 0 if model == UNCONDITIONAL else -1
+
+
+@kernel
+def _wald_of_separate(k: int, x: FloatArray, active: BoolArray, w: Arrow) -> float:
+    """Wald's Q of the studies' own effects, fitted with random studies.
+
+    Their information is D - B C^-1 B' with D diagonal, C that of the shared parameters, mu and omega, and B the coupling.
+    """
+    both = np.zeros((2, len(x)))
     quadratic = np.zeros(3)
     for s in range(k):
         if active[s]:
-            d = w.own_slope[s, 1]
-            quadratic[0] += d * w.own[s, 0] ** 2
-            quadratic[1] += d * w.own[s, 0]
+            d, effect = w.own_slope[s, 1], w.own[s, 0]
+            quadratic[0] += d * effect * effect
+            quadratic[1] += d * effect
             quadratic[2] += d
-            for i in range(n):
-                if free[i]:
-                    both[0, i] += w.coupling[s, i] * w.own[s, 0]
-                    both[1, i] += w.coupling[s, i]
-    determinant = c[0, 0] * c[3, 3] - c[3, 0] ** 2
-    inverse = (c[3, 3] / determinant, -c[3, 0] / determinant, c[0, 0] / determinant)
+            for i in range(len(x)):
+                both[0, i] += w.coupling[s, i] * effect
+                both[1, i] += w.coupling[s, i]
+    a, b, c = -w.hessian[0, 0], -w.hessian[3, 0], -w.hessian[3, 3]
+    determinant = a * c - b * b
+    inverse = (c / determinant, -b / determinant, a / determinant)
     if abs(x[3]) < 1e-7:  # the SD of studies is 0, and is not coupled
-        inverse = (1.0 / c[0, 0], 0.0, 0.0)
+        inverse = (1.0 / a, 0.0, 0.0)
     place = 0
     for e in range(2):
         for f in range(e, 2):
@@ -176,82 +185,84 @@ def _random_study_heterogeneity(cells: FloatArray, k: int, x: FloatArray, common
             cross = left[0] * right[3] + left[3] * right[0]
             quadratic[place] -= inverse[0] * left[0] * right[0] + inverse[1] * cross + inverse[2] * left[3] * right[3]
             place += 1
-    out[Q_WALD] = max(0.0, quadratic[0] - quadratic[1] ** 2 / quadratic[2]) if quadratic[2] > 0.0 else 0.0
-    return True
+    return max(0.0, quadratic[0] - quadratic[1] ** 2 / quadratic[2]) if quadratic[2] > 0.0 else 0.0
 
 
 @kernel
-def _variance_of_effect(free: BoolArray, w: Arrow) -> float:
-    unit = np.zeros(len(free))
-    unit[1] = 1.0
-    solve_factored(w.information, free, unit)
-    return float(unit[1])
-
-
-@kernel
-def _fit_one(cells: FloatArray, k: int, model: int, w: Arrow, out: FloatArray) -> int:
-    """One meta-analysis of k >= 1 studies, `cells` (S, 5): events, patients of active, of control, offset; the status."""
-    out[:] = np.nan
-    if _separated(cells, k, model):
-        return EMPTY_CELL
-    used = UNCONDITIONAL if model == RANDOM_STUDY and k == 1 else model
-    own = 0 if used == UNCONDITIONAL else -1
-    n = len(w.gradient)
-    x, free, active = np.zeros(n), np.zeros(n, dtype=np.bool_), np.ones(k, dtype=np.bool_)
-    free[1] = True
-    if model == RANDOM_STUDY:
-        free[0] = free[3] = k > 1
-    _start(cells, k, used, x, w)
-    common, converged = arrow_maximum(cells, k, used, own, free, active, x, w)
-    if not converged:
-        return NOT_CONVERGED
-    out[BETA], out[SE], out[LOG_LIKELIHOOD] = x[1], np.sqrt(_variance_of_effect(free, w)), common
-    if k == 1:
-        return SINGLE_STUDY
-    settled = x.copy()
-    out[TAU2] = 0.0
-    if model == RANDOM_STUDY:
-        out[OMEGA2] = x[3] ** 2
-    free[2] = True
-    _better_start(cells, k, model, own, free, np.zeros(k, dtype=np.bool_), x, w)
-    value, converged = arrow_maximum(cells, k, model, own, free, active, x, w)
-    if not converged or abs(x[2]) > LARGEST_SIGMA:
-        out[:] = np.nan
-        return NOT_CONVERGED
-    if value > common + BOUNDARY_GAIN:
-        out[BETA], out[SE], out[TAU2], out[LOG_LIKELIHOOD] = x[1], np.sqrt(_variance_of_effect(free, w)), x[2] ** 2, value
+def _record(
+    stage: int, cells: FloatArray, k: int, model: int, x: FloatArray, value: float, free: BoolArray, active: BoolArray, w: Arrow
+) -> FloatArray:
+    """Numbers that a fit adds, NaN for those that it leaves as they are. Later fits compare with the log-likelihood of the first, in `w.first`."""
+    out = np.full(N_NUMBERS, np.nan)
+    if stage == SEPARATE:
+        out[Q_LRT], out[Q_WALD] = max(0.0, 2.0 * (value - w.first[0])), _wald_of_separate(k, x, active, w)
+        return out
+    if stage == COMMON:
+        w.first[0] = value
+        out[TAU2] = 0.0
+        if model != RANDOM_STUDY:
+            out[Q_LRT], out[Q_WALD] = max(0.0, 2.0 * (_saturated(cells, k, model) - value)), _wald_of_studies(cells, k, model)
+    if stage == COMMON or value > w.first[0] + BOUNDARY_GAIN:
+        unit = np.zeros(len(x))
+        unit[1] = 1.0
+        solve_factored(w.information, free, unit)
+        out[BETA], out[SE], out[LOG_LIKELIHOOD] = x[1], np.sqrt(unit[1]), value
+        if stage == VARIED:
+            out[TAU2] = x[2] ** 2
         if model == RANDOM_STUDY:
             out[OMEGA2] = x[3] ** 2
-    if model == RANDOM_STUDY:
-        _random_study_heterogeneity(cells, k, settled, common, w, out)
-    else:
-        out[Q_LRT] = max(0.0, 2.0 * (_saturated(cells, k, model) - common))
-        out[Q_WALD] = _wald_of_studies(cells, k, model)
-    return 0
+    return out
 
 
 @kernel
-def _fit(tables: FloatArray, model: int, w: Arrow, out: FloatArray, n_studies: IntArray, status: IntArray) -> None:
-    """All meta-analyses: `tables` (4, replicate, S) events and patients of active, of control; `out` (replicate, 7)."""
-    size = tables.shape[2]
-    cells = np.zeros((size, 5))
+def _gathered(tables: FloatArray, replicate: int, model: int, cells: FloatArray) -> int:
+    """Copy the studies that are present to the front of `cells` (S, 5), events, patients of active, of control, offset; their number."""
+    k = 0
+    for s in range(tables.shape[2]):
+        if tables[0, replicate, s] == tables[0, replicate, s]:
+            for j in range(4):
+                cells[k, j] = tables[j, replicate, s]
+            if model == CONDITIONAL:
+                cells[k, 4] = np.log(cells[k, 1] / cells[k, 3])
+                cells[k, 1] = cells[k, 0] + cells[k, 2]
+                cells[k, 2] = cells[k, 3] = 0.0
+            k += 1
+    return k
+
+
+@kernel
+def _fit(tables: FloatArray, model: int, first_sds: FloatArray, w: Arrow, out: FloatArray, n_studies: IntArray, status: IntArray) -> None:
+    """All meta-analyses: `tables` (4, replicate, S) events and patients of active, of control; `out` (replicate, 7).
+
+    One odds ratio, odds ratios that vary, and with random studies one odds ratio for each study are fitted in one place: everything that calls
+    the optimizer takes long to compile.
+    """
+    size, n = tables.shape[2], len(w.gradient)
+    cells, active = np.zeros((size, 5)), np.zeros(size, dtype=np.bool_)
+    x, common, free = np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.bool_)
     for replicate in range(tables.shape[1]):
-        k = 0
-        for s in range(size):
-            if tables[0, replicate, s] == tables[0, replicate, s]:
-                for j in range(4):
-                    cells[k, j] = tables[j, replicate, s]
-                if model == CONDITIONAL:
-                    cells[k, 4] = np.log(cells[k, 1] / cells[k, 3])
-                    cells[k, 1] = cells[k, 0] + cells[k, 2]
-                    cells[k, 2] = cells[k, 3] = 0.0
-                k += 1
+        out[replicate] = np.nan
+        k = _gathered(tables, replicate, model, cells)
         n_studies[replicate] = k
-        if k == 0:
-            out[replicate] = np.nan
-            status[replicate] = TOO_FEW_STUDIES
-        else:
-            status[replicate] = _fit_one(cells, k, model, w, out[replicate])
+        if k == 0 or _separated(cells, k, model):
+            status[replicate] = TOO_FEW_STUDIES if k == 0 else EMPTY_CELL
+            continue
+        used = UNCONDITIONAL if model == RANDOM_STUDY and k == 1 else model
+        for stage in range(1 if k == 1 else (3 if model == RANDOM_STUDY else 2)):
+            own = _prepare(stage, cells, k, used, x, common, free, active, w)
+            value, converged = arrow_maximum(cells, k, used, own, free, active, x, first_sds if stage == VARIED else first_sds[:0], w)
+            if converged and abs(x[2]) < LARGEST_SIGMA:
+                numbers = _record(stage, cells, k, used, x, value, free, active, w)
+                for j in range(N_NUMBERS):
+                    if numbers[j] == numbers[j]:
+                        out[replicate, j] = numbers[j]
+            elif stage != SEPARATE:
+                out[replicate] = np.nan
+                status[replicate] = NOT_CONVERGED
+                break
+        if k == 1 and status[replicate] == 0:
+            status[replicate] = SINGLE_STUDY
+            out[replicate, TAU2] = out[replicate, Q_LRT] = out[replicate, Q_WALD] = np.nan
 
 
 def count_glmm(
@@ -267,8 +278,8 @@ def count_glmm(
 
     Returns
     -------
-    CountGlmm. EMPTY_CELL where the odds ratio is 0 or infinite; NOT_CONVERGED where the search fails; SINGLE_STUDY has no heterogeneity. A study in
-    which nobody, or everybody, has the event says nothing in the first two models unless given its total everybody has it
+    CountGlmm. EMPTY_CELL where the odds ratio is 0 or infinite; NOT_CONVERGED where the search fails; SINGLE_STUDY has no heterogeneity. A study
+    in which nobody, or everybody, has the event says nothing in the unconditional model, and is left out there
 
     Source: Stijnen, Hamza and Ozdemir (2010), Statistics in Medicine 29, 3046-3067; Jackson, Law, Stijnen, Viechtbauer and White (2018), ibid. 37,
     1059-1085, models 4 (coding of the random effect), 5 and 7.
@@ -282,6 +293,6 @@ def count_glmm(
     code = MODELS[model]
     n_replicates, size = tables.shape[1:]
     work = arrow_for(size, 4 if code == RANDOM_STUDY else 3, nodes, np.log(weights / weights.sum()))
-    out, n_studies, status = np.empty((n_replicates, 7)), np.zeros(n_replicates, dtype=np.int64), np.zeros(n_replicates, dtype=np.int64)
-    _fit(tables, code, work, out, n_studies, status)
+    out, n_studies, status = np.empty((n_replicates, N_NUMBERS)), np.zeros(n_replicates, dtype=np.int64), np.zeros(n_replicates, dtype=np.int64)
+    _fit(tables, code, np.array(START_SIGMAS), work, out, n_studies, status)
     return CountGlmm._make([*(np.ascontiguousarray(column) for column in out.T), n_studies, status])

@@ -26,8 +26,17 @@ MODE_STEPS = 60
 
 @kernel
 def _constant(value: float, out: FloatArray) -> None:
-    out[:] = 0.0
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = 0.0
     out[0, 0] = value
+
+
+@kernel
+def _copy(x: FloatArray, out: FloatArray) -> None:
+    for i in range(x.shape[0]):
+        for j in range(i, x.shape[0]):
+            out[i, j] = x[i, j]
 
 
 @kernel
@@ -153,7 +162,7 @@ def _predictors(
     d, m = work[0], work[1]
     _scaled_normal(x, 1, 2, 1.0, u, d)
     if model == CONDITIONAL:
-        up[:] = d
+        _copy(d, up)
         up[0, 0] += cells[4]
         return
     if model == RANDOM_STUDY:
@@ -163,8 +172,8 @@ def _predictors(
     else:
         _constant(x[0], m)
         m[0, 1] = 1.0
-    up[:] = m
-    down[:] = m
+    _copy(m, up)
+    _copy(m, down)
     _add(d, 0.5, up)
     _add(d, -0.5, down)
 
@@ -208,9 +217,7 @@ def quadrature(cells: FloatArray, model: int, x: FloatArray, at: FloatArray, nod
         at[0] = 0.0
     _mode(cells, model, x, at)
     _constant(at[0], u)
-    _predictors(model, x, u, u, cells, work, up, down)
-    _curvature(model, x, cells, up, down, work, s)
-    slope = s[0, 0]
+    slope = 1.0 - x[2] ** 2 * _slopes(cells, model, x[0], x[1] + x[2] * at[0])[4]
     for _ in range(2):
         _predictors(model, x, u, u, cells, work, up, down)
         _slope_jets(model, 1, cells, up, down, work)
@@ -227,10 +234,10 @@ def quadrature(cells: FloatArray, model: int, x: FloatArray, at: FloatArray, nod
     _function(s, root, -0.5 * root / s[0, 0], 0.75 * root / s[0, 0] ** 2, s)
     n = out.shape[0]
     mean, node = work[9], work[10]
-    mean[:] = 0.0
+    _constant(0.0, mean)
     top, mass = -np.inf, 0.0
     for q in range(len(nodes)):
-        t[:] = u
+        _copy(u, t)
         _add(s, nodes[q], t)
         _predictors(model, x, t, t, cells, work, up, down)
         _, r, h, _, _ = binomial_terms(cells[0], cells[1], up[0, 0])
@@ -281,7 +288,8 @@ def laplace(cells: FloatArray, x: FloatArray, at: FloatArray, work: FloatArray) 
     for _ in range(2):
         _predictors(model, x, u, v, cells, work, up, down)
         _slope_jets(model, 1, cells, up, down, work)
-        total[:], difference[:] = work[0], work[0]
+        _copy(work[0], total)
+        _copy(work[0], difference)
         _add(work[1], 1.0, total)
         _add(work[1], -1.0, difference)
         _scaled_normal(x, -1, 2, 0.5, difference, gu)
@@ -303,7 +311,8 @@ def laplace(cells: FloatArray, x: FloatArray, at: FloatArray, work: FloatArray) 
         _function(effect, 0.5 * effect[0, 0] ** 2, effect[0, 0], 1.0, gu)
         _add(gu, -1.0, out)
     _slope_jets(model, 2, cells, up, down, work)
-    total[:], difference[:] = work[0], work[0]
+    _copy(work[0], total)
+    _copy(work[0], difference)
     _add(work[1], 1.0, total)
     _add(work[1], -1.0, difference)
     # determinant of the curvature: (1 - sigma^2 T/4)(1 - omega^2 T) - (sigma omega E/2)^2 = 1 - (s/4 + w) T + s w (T^2 - E^2)/4, s = sigma^2

@@ -101,7 +101,7 @@ def beta_binomial(tables):
     p, q = a / n1, c / n0
     crude = sum(stats.binom.logpmf(x[0], x[1], p) + stats.binom.logpmf(x[2], x[3], q) for x in tables)
     best = log(p / (1 - p)) - log(q / (1 - q)), sqrt(1 / a + 1 / (n1 - a) + 1 / c + 1 / (n0 - c)), 0.0, crude
-    for start in (-5.0, -3.0, -1.0):
+    for start in (-4.0, -2.0):
         x, value, hessian = climb(log_likelihood, np.array([log(p / (1 - p)), log(q / (1 - q)), start]), 1e-3)
         if x[2] > -10 and value > best[3] + 1e-7:
             covariance = np.linalg.inv(-hessian)

@@ -48,26 +48,18 @@ def test_swapping_arms_flips_the_sign_of_the_effect_and_leaves_the_rest(method, 
     found = meta_analysis_counts(a, n1, c, n0, method=method, measure=measure)
     swapped = meta_analysis_counts(c, n0, a, n1, method=method, measure=measure)
     if method == "glmm_random_study":
-        # the treatment effect is coded by halves, but the normal intercepts are those of control: the model itself is not symmetric
-        assert_array_equal(found.status, swapped.status)
-        return
+        # its tests of heterogeneity let each study have an odds ratio of its own beside normal intercepts, which are those of control
+        swapped = swapped._replace(q=found.q, q_p_value=found.q_p_value, q_wald=found.q_wald)
     flipped = swapped._replace(estimate=-swapped.estimate, lower=-swapped.upper, upper=-swapped.lower)
     assert_same(found, flipped, tight(method))
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method not in ("glmm_conditional", "glmm_random_study")])
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "glmm_conditional"])
 def test_counting_non_events_flips_the_log_odds_ratio(method):
     a, n1, c, n0 = random_tables(2)
     found = meta_analysis_counts(a, n1, c, n0, method=method)
     other = meta_analysis_counts(n1 - a, n1, n0 - c, n0, method=method)
     assert_same(found, other._replace(estimate=-other.estimate, lower=-other.upper, upper=-other.lower), tight(method))
-
-
-def test_the_random_study_model_too_has_no_preferred_outcome():
-    a, n1, c, n0 = random_tables(2)
-    found, other = count_glmm(a, n1, c, n0, "random_study"), count_glmm(n1 - a, n1, n0 - c, n0, "random_study")
-    assert_allclose(found.estimate, -other.estimate, atol=MAXIMUM)
-    assert_allclose(found.tau2, other.tau2, atol=MAXIMUM)
 
 
 @all_methods
@@ -180,23 +172,23 @@ def test_cochran_s_test_is_that_of_mantel_and_haenszel_with_the_whole_number_of_
 
 
 def test_the_beta_binomial_model_is_its_naive_twin():
-    tables = random_tables(9, n_replicates=8)
+    tables = random_tables(9, n_replicates=4)
     a, n1, c, n0 = tables
     found = beta_binomial(np.stack([a, n1 - a, c, n0 - c]))
     boundary = 0
-    for replicate in range(8):
+    for replicate in range(4):
         present = [table for table in tables[:, replicate].T if not np.isnan(table[0])]
         estimate, std_error, rho, value = twin.beta_binomial(present)
         got = found.estimate[replicate], found.rho[replicate], found.log_likelihood[replicate]
         assert_allclose(got, (estimate, rho, value), atol=2e-6)
         assert_allclose(found.std_error[replicate], std_error, rtol=1e-5)
         boundary += rho == 0
-    assert boundary < 8
+    assert boundary < 4
 
 
 def test_a_beta_binomial_without_its_coupling_of_risk_and_correlation_would_be_seen():
     """The named wrong version: the standard error of a known correlation differs by more than the tolerance of the comparison."""
-    tables = random_tables(9, n_replicates=8)
+    tables = random_tables(9, n_replicates=4)
     a, n1, c, n0 = tables
     found = beta_binomial(np.stack([a, n1 - a, c, n0 - c]))
     crude = np.sqrt(sum(1 / np.nansum(x, axis=1) for x in (a, n1 - a, c, n0 - c)))
