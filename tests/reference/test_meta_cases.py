@@ -16,7 +16,7 @@ for module in Path(meta_methods.__file__).parent.glob("*.py"):
     if module.stem != "__init__":
         import_module(f"meta_methods.{module.stem}")
 
-LEFT_OUT: dict[str, str] = {}
+LEFT_OUT: dict[str, str] = {"rma_ls": "location-scale models: a between-study variance that depends on moderators is no question of this package"}
 """method without quantity -> why this package does not compute it"""
 
 CASES = pd.read_csv(FOLDER / "cases.csv", keep_default_na=False).astype({"expected": float, "tolerance_hint": float})
