@@ -59,8 +59,9 @@ def bivariate_meta_analysis(
 
     Returns
     -------
-    BivariateMetaAnalysis; TOO_FEW_STUDIES where an outcome is reported by fewer than two studies, ZERO_VARIANCE, NOT_CONVERGED. A study whose
-    covariance is NaN where it reports both outcomes is absent.
+    BivariateMetaAnalysis; TOO_FEW_STUDIES where an outcome is reported by fewer than two studies, ZERO_VARIANCE, NOT_CONVERGED: with
+    within-study correlations of exactly -1 or 1 there may be no highest likelihood. A study whose covariance is NaN where it reports both outcomes
+    is absent.
 
     Source: van Houwelingen, Arends and Stijnen (2002), Statistics in Medicine 21, 589-624; Riley et al. (2007), ibid. 26, 78-97; as in R's
     metafor::rma.mv with struct = "UN".

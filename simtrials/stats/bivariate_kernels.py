@@ -15,7 +15,7 @@ import numpy as np
 
 from simtrials.core.arrays import BoolArray, FloatArray
 from simtrials.core.kernels import kernel
-from simtrials.stats.variance_components import CONVERGED, GO_ON, HEIGHT, N_STEPS, begin, likelihood_of_sums, next_point
+from simtrials.stats.variance_components import CONVERGED, GO_ON, HEIGHT, MEMORY, N_STEPS, begin, likelihood_of_sums, next_point
 
 STARTS = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.9], [1.0, 1.0, -0.9], [0.03, 0.03, 0.0]])
 """Shares of the variances of the estimates beyond sampling error, and correlations, from which the likelihood is climbed."""
@@ -228,7 +228,7 @@ def highest(
     """
     n = best.size
     there, here, g, g_here, h, h_here, memory = (
-        np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty((n, n)), np.empty((n, n)), np.empty(4),
+        np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty((n, n)), np.empty((n, n)), np.empty(MEMORY),
     )  # fmt: skip
     logs, top, converged, between = best[3:].copy(), -np.inf, False, np.zeros(3)
     for begun in range(starts.shape[0]):

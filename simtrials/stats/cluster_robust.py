@@ -27,6 +27,7 @@ from simtrials.core.kernels import kernel
 from simtrials.stats.clusters import Clustered, clustered, gather_clusters
 from simtrials.stats.meta_kernels import COLLINEAR, COLLINEAR_BELOW, TOO_FEW_STUDIES, ZERO_VARIANCE, project
 from simtrials.stats.meta_status import MetaStatus
+from simtrials.stats.pooling import NO_RESIDUAL
 from simtrials.stats.quantiles import t_critical, t_p_value
 from simtrials.stats.studies import Studies
 from simtrials.stats.tau2 import Tau2Method, tau2_of
@@ -38,6 +39,7 @@ Correction = Literal["CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3"]
 DegreesOfFreedom = Literal["satterthwaite", "clusters"]
 CORRECTIONS: tuple[str, ...] = get_args(Correction)
 CR1, CR1P, CR1S, CR2, CR3 = range(1, 6)
+LARGEST_RHO = float(np.nextafter(1.0, 0.0))
 NO_SPREAD = 1e-11
 """Share of the largest eigenvalue below which a direction of a cluster is fitted exactly and tells nothing."""
 
@@ -94,7 +96,8 @@ def cluster_robust(
     Returns
     -------
     ClusterRobust; TOO_FEW_STUDIES with one cluster, no more effects than coefficients, or as many coefficients as clusters with CR1p or
-    df = "clusters"; COLLINEAR moderators, or with CR3 a coefficient that rests on one cluster; ZERO_VARIANCE; NOT_CONVERGED
+    df = "clusters"; COLLINEAR moderators, or with CR3 a coefficient that rests on one cluster; ZERO_VARIANCE; NOT_CONVERGED.
+    Effects that agree exactly have a standard error and a p-value of 0.
 
     Source: Hedges, Tipton and Johnson (2010), Research Synthesis Methods 1, 39-65; Tipton (2015), Psychological Methods 20, 375-393; Pustejovsky
     and Tipton (2018), Journal of Business and Economic Statistics 36, 672-683; names as in R's clubSandwich.
@@ -106,7 +109,7 @@ def cluster_robust(
             raise ValueError(f"cluster_robust: {name} = {given!r} is not known{did_you_mean(str(given), known)}")
     if working == "random_effects" and tau2 == "GENQ":
         raise ValueError("cluster_robust: GENQ needs weights of one's own; choose another estimator")
-    if rho is not None and not 0 <= rho < 1 + (working == "correlated_effects") * 1e-12:
+    if rho is not None and not 0 <= rho <= (1.0 if working == "correlated_effects" else LARGEST_RHO):
         raise ValueError(f"cluster_robust: rho must be at least 0 and less than 1, got {rho}")
     data = clustered("cluster_robust", yi, vi, cluster, design)
     n, p = len(data.y), data.x.shape[1]
@@ -313,18 +316,21 @@ def _robust_all(
             scale *= (n - 1.0) / (n - p)
         if correction == CR1P:
             scale = m / (m - float(p)) if m > p else np.nan
-        meat = np.zeros((p, p))
+        meat, rss = np.zeros((p, p)), 0.0
         for j in range(m):
             score[:] = 0.0
             for s in range(start[j], start[j + 1]):
                 residual = work[1, s]
                 for c in range(p):
                     residual -= work[2 + c, s] * moved[c]
+                rss += residual * residual / (data[1, s] + within[replicate])
                 for c in range(p):
                     score[c] += estimating[s, c] * residual
             for c in range(p):
                 for d in range(p):
                     meat[c, d] += scale * score[c] * score[d]
+        if rss <= NO_RESIDUAL:
+            meat[:, :] = 0.0
         robust[:, :] = k @ meat @ k
         to_columns(triangle, robust, moved, back, found[0, replicate], covariance[replicate])
         _satterthwaite(data, work, start, m, rho, between[replicate], within[replicate], k, back, estimating, found[1, replicate])

@@ -16,7 +16,7 @@ from simtrials.stats.clusters import Clustered, clustered, gather_clusters
 from simtrials.stats.meta_kernels import COLLINEAR, COLLINEAR_BELOW, TOO_FEW_STUDIES, ZERO_VARIANCE, project
 from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.quantiles import normal_critical, normal_p_value, t_critical, t_p_value
-from simtrials.stats.variance_components import CONVERGED, GO_ON, HEIGHT, LOG_2PI, begin, likelihood_of_sums, next_point
+from simtrials.stats.variance_components import CONVERGED, GO_ON, HEIGHT, LOG_2PI, MEMORY, begin, likelihood_of_sums, next_point
 
 Likelihood = Literal["REML", "ML"]
 NOT_CONVERGED = int(MetaStatus.NOT_CONVERGED)
@@ -205,7 +205,7 @@ def _height(
                 solved[a, i] = 0.0
                 for b in range(n):
                     solved[a, i] += inverse[a, b] * work[row, low + b]
-                ones[i] += solved[a, i]
+                ones[i] += one[a] * work[row, low + a]
         for a in range(n):
             for i in range(c):
                 again[a, i] = 0.0
@@ -252,7 +252,7 @@ def _fit_all(
 ) -> None:
     p = x.shape[1]
     data, start = np.empty((2 + p, y.shape[1])), np.empty(y.shape[1] + 1, dtype=np.int64)
-    work, triangle, memory = np.empty_like(data), np.empty((p, p + 1)), np.empty(4)
+    work, triangle, memory = np.empty_like(data), np.empty((p, p + 1)), np.empty(MEMORY)
     rotated, moved, back = np.empty((p, p)), np.empty(p), np.empty((p, p))
     for replicate in range(y.shape[0]):
         k, n_clusters = gather_clusters(y, v, x, cluster, replicate, data, start)

@@ -21,14 +21,22 @@ MAX_STEPS = 200
 CONVERGED_BELOW = 1e-12
 """Squared length, in standard errors, of a Newton step after which the error is its square; that step is still taken."""
 
+PATIENCE, ROUGHLY_CONVERGED_BELOW = 30, 1e-9
+"""After so many steps rounding may not allow less than this."""
+
+SMALL_STEP, HIDDEN = 1e-4, 1e-6
+"""Squared length of a Newton step so near a maximum that it is taken even where rounding hides whether it leads up, and how much that may hide."""
+
 FLAT = 1e-7
 """Share of the diagonal added to a curvature that is singular, as where two components cannot be told apart."""
 
 SINGULAR_BELOW = 1e-11
 ROUNDING_OF_SUM = 1e-13
 GO_ON, CONVERGED, FAILED = 0, 1, 2
-HEIGHT, DAMPING, N_STEPS, LAST = 0, 1, 2, 3
-"""Places in the memory of a climb: log-likelihood reached, damping, steps tried, 1 when the step under way is the last."""
+HEIGHT, DAMPING, N_STEPS, LAST, SLACK = 0, 1, 2, 3, 4
+"""Places in the memory of a climb: log-likelihood reached, damping, steps tried, 1 when the step under way is the last, how far it may fall."""
+
+MEMORY = 5
 
 LOG_2PI = math.log(2.0 * math.pi)
 
@@ -133,7 +141,8 @@ def likelihood_of_sums(
 @kernel
 def begin(memory: FloatArray) -> None:
     """A climb that has seen nothing."""
-    memory[HEIGHT], memory[DAMPING], memory[N_STEPS], memory[LAST] = -np.inf, 0.0, 0.0, 0.0
+    memory[:] = 0.0
+    memory[HEIGHT] = -np.inf
 
 
 @kernel
@@ -171,7 +180,7 @@ def next_point(
     Marquardt has it; a step that leads down is not taken, and is tried shorter.
     """
     n = g.size
-    risen = height >= memory[HEIGHT] - ROUNDING_OF_SUM * (1.0 + abs(memory[HEIGHT]))
+    risen = height >= memory[HEIGHT] - ROUNDING_OF_SUM * (1.0 + abs(memory[HEIGHT])) - memory[SLACK]
     if memory[N_STEPS] == 0.0:
         risen = height > -np.inf
     if risen:
@@ -198,7 +207,9 @@ def next_point(
         length = _solve(h_here, memory[DAMPING], g_here, shifted, factor, step)
     if length < 0.0:
         return FAILED
-    memory[LAST] = 1.0 if length < CONVERGED_BELOW and memory[DAMPING] <= FLAT else 0.0
+    newton, enough = memory[DAMPING] <= FLAT, CONVERGED_BELOW if memory[N_STEPS] <= PATIENCE else ROUGHLY_CONVERGED_BELOW
+    memory[LAST] = 1.0 if newton and length < enough else 0.0
+    memory[SLACK] = HIDDEN if newton and length < SMALL_STEP else 0.0
     for a in range(n):
         there[a] = here[a] + step[a]
     return GO_ON

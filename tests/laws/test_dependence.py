@@ -73,6 +73,14 @@ def test_variances_of_zero_are_found_and_are_zero():
     assert 0.2 < (fit.sigma2_within == 0).mean() < 0.9
 
 
+def test_every_fit_converges_however_different_the_variances():
+    for between, within, unit in [(100.0, 1.0, 1.0), (1.0, 100.0, 1.0), (0.3, 0.0, 1e-4), (0.0, 0.3, 1e4)]:
+        y, v, cluster, _ = clustered_effects(19, 500, between, within)
+        for method in ("REML", "ML"):
+            fit = three_level(unit * y, unit**2 * v, cluster, method=method)
+            assert (fit.status == MetaStatus.OK).all()
+
+
 def test_single_effects_per_cluster_are_a_random_effects_meta_analysis_whose_variances_cannot_be_told_apart():
     y, v, _, _ = clustered_effects(3, 20)
     fit, plain = three_level(y, v, np.arange(y.shape[1])), meta_analysis(y, v)
@@ -141,6 +149,11 @@ def test_a_coefficient_that_rests_on_one_cluster_is_fitted_exactly_by_cr2_and_to
         _, covariance, _ = twin.cluster_robust(y[r], x[r], np.diag(v[r]), cluster, "CR2")
         assert_allclose(found.covariance[r], covariance, rtol=SEARCH)
     assert (cluster_robust(y, v, cluster, design=x, working="common", correction="CR3").status == MetaStatus.COLLINEAR).all()
+
+
+def test_effects_that_agree_exactly_have_a_robust_standard_error_of_zero():
+    fit = cluster_robust(np.full(6, 0.3), np.full(6, 0.1), np.repeat([0, 1, 2], 2))
+    assert_allclose([fit.estimate, fit.std_error, fit.p_value, fit.tau2], [0.3, 0.0, 0.0, 0.0])
 
 
 # ---- two outcomes

@@ -2,17 +2,18 @@
 
 import numpy as np
 
-from meta_methods.cases import data, offers, studies
+from meta_methods.cases import LEFT_OUT, data, offers, studies
 from simtrials.stats.bivariate import bivariate_meta_analysis
 from simtrials.stats.cluster_robust import ClusterRobust, cluster_robust
 from simtrials.stats.three_level import three_level
 
 
-@offers("rma_mv", "beta", "se", "s2_district", "s2_school", "logLik")
+@offers("rma_mv", "beta", "se", "pval", "ci_lb", "ci_ub", "s2_district", "s2_school", "logLik")
 def levels(name: str, inputs: str) -> dict[str, float]:
     rows = data(name)
     fit = three_level(rows["yi"], rows["vi"], rows["district"], method="REML" if "REML" in inputs else "ML")
-    return {
+    found = {"pval": fit.p_value, "ci_lb": fit.lower, "ci_ub": fit.upper}
+    return found | {
         "beta": fit.estimate, "se": fit.std_error, "s2_district": fit.sigma2_cluster, "s2_school": fit.sigma2_within, "logLik": fit.log_likelihood,
     }  # fmt: skip
 
@@ -56,6 +57,9 @@ def robust_in_metafor(name: str, inputs: str) -> dict[str, float]:
     return by_name(robust(name, inputs, correction="CR1p", df="clusters"))
 
 
-@offers("robumeta_CORR", "b", "se", "df", "tau2")
+@offers("robumeta_CORR", "b", "se", "t", "df", "p", "tau2")
 def correlated_effects(name: str, inputs: str) -> dict[str, float]:
     return by_name(robust(name, inputs, working="correlated_effects"))
+
+
+LEFT_OUT["rma_ls"] = "location-scale models: a between-study variance that depends on moderators is no question of this package"
