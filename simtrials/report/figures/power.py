@@ -28,6 +28,7 @@ class Power:
     n_replicates: int
     null_was_run: bool
     sentence: str
+    noun: str = "trials"
 
     def table(self) -> list[tuple[str, ...]]:
         """Counts, so that every share and its error can be worked out."""
@@ -40,10 +41,10 @@ class Power:
         heights = [_row_height(row, columns) for row in self.rows]
         starts = [i > 0 and row.question != self.rows[i - 1].question for i, row in enumerate(self.rows)]
         body = HEAD_MM + sum(heights) + GROUP_MM * sum(starts) + AXIS_MM
-        page = sheet(body, "Power: simulated trials that show a benefit", self._how_to_read())
+        page = sheet(body, f"Power: simulated {self.noun} that show a benefit", self._how_to_read())
         middles = _middles(heights, starts, body - HEAD_MM)
         axes = page.axes(columns.axis_left, AXIS_MM, columns.axis_width, body - HEAD_MM - AXIS_MM)
-        _prepare(axes, body)
+        _prepare(axes, body, self.noun)
         self._lines(page, axes, columns, body)
         _column_heads(page, columns, body)
         for i, (row, middle) in enumerate(zip(self.rows, middles, strict=True)):
@@ -52,7 +53,7 @@ class Power:
         return finished(page)
 
     def _how_to_read(self) -> str:
-        parts = [f"Tick: share of {numbers.whole(self.n_replicates)} simulated trials; pale bar: 95% Monte Carlo interval."]
+        parts = [f"Tick: share of {numbers.whole(self.n_replicates)} simulated {self.noun}; pale bar: 95% Monte Carlo interval."]
         parts.append("Gray tick: same scenario and seed, every effect 0." if self.null_was_run else "Without any effect: not run.")
         parts += ["Hollow diamond: closed form."] if any(row.closed_form is not None for row in self.rows) else []
         return " ".join(parts)
@@ -127,11 +128,11 @@ def _middles(heights: Sequence[float], starts: Sequence[bool], top: float) -> li
     return middles
 
 
-def _prepare(axes: Axes, body: float) -> None:
+def _prepare(axes: Axes, body: float, noun: str) -> None:
     axes.set_xlim(0, 100)
     axes.set_ylim(AXIS_MM, body - HEAD_MM)
     number_axis(axes.xaxis, [0, 20, 40, 60, 80, 100])
-    axes.set_xlabel("simulated trials that show a benefit (%)")
+    axes.set_xlabel(f"simulated {noun} that show a benefit (%)")
 
 
 def _column_heads(page: Sheet, columns: Columns, body: float) -> None:
