@@ -101,7 +101,7 @@ def solve_damped(
                 value -= factor[a, c] * factor[b, c]
             if b < a:
                 factor[a, b] = value / factor[b, b]
-            elif value > SINGULAR_BELOW * scale[a]:
+            elif out or value > SINGULAR_BELOW * scale[a]:
                 factor[a, a] = math.sqrt(value)
             else:
                 return -1.0
