@@ -38,11 +38,11 @@ def p_uniform_ml(y, v):
 def p_curve(y, v):
     """Mean with the smallest Kolmogorov-Smirnov distance, and that distance, on a grid that is refined twice."""
     low, high = -4.0, 4.0
-    for _ in range(4):
-        grid = np.linspace(low, high, 161)
+    for _ in range(5):
+        grid = np.linspace(low, high, 81)
         losses = [kstest(conditional_p_values(y, v, mean), "uniform").statistic for mean in grid]
         best = int(np.argmin(losses))
-        low, high = grid[max(best - 1, 0)], grid[min(best + 1, 160)]
+        low, high = grid[max(best - 1, 0)], grid[min(best + 1, 80)]
     return grid[best], losses[best]
 
 

@@ -22,7 +22,7 @@ def log_likelihood(y, v, mean, tau2, weights, steps, cut_by_total_variance=False
     return total
 
 
-def fit(y, v, steps, n_starts=12, seed=0, **wrong):
+def fit(y, v, steps, n_starts=8, seed=0, **wrong):
     """Highest log-likelihood, mean, tau^2 and weights over random starts: bounded quasi-Newton, then a simplex from the best."""
     rng = np.random.default_rng(seed)
     z = norm.isf(np.array(steps))

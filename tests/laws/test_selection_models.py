@@ -27,7 +27,7 @@ def selected(n_replicates, k, mean=0.2, tau=0.2, weight=0.3, seed=1):
 @pytest.mark.parametrize("steps", [(0.025,), (0.025, 0.5)])
 @pytest.mark.parametrize(("k", "mean", "tau", "weight"), [(10, 0.2, 0.2, 0.3), (20, 0.0, 0.0, 0.2), (30, 0.3, 0.4, 0.6)])
 def test_the_fit_is_the_highest_of_many_starts(k, mean, tau, weight, steps):
-    y, v = selected(5, k, mean, tau, weight)
+    y, v = selected(4, k, mean, tau, weight)
     fit = step_selection(y, v, steps)
     n_compared = 0
     for r in np.flatnonzero(fit.status == MetaStatus.OK):
@@ -38,7 +38,7 @@ def test_the_fit_is_the_highest_of_many_starts(k, mean, tau, weight, steps):
             assert abs(fit.estimate[r] - at) < 1e-3 * fit.std_error[r]
             assert abs(fit.tau2[r] - tau2) < 1e-3 * (tau2 + v[r].min())
             assert_allclose(fit.weight[r], weights, rtol=5e-3)
-    assert n_compared >= 3
+    assert n_compared >= 2
 
 
 def test_the_log_likelihood_is_that_of_single_studies_and_bins():
