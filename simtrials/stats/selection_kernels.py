@@ -17,7 +17,8 @@ SINGULAR_BELOW = 1e-10  # share of the information without selection that must b
 SMALLEST_MASS = 1e-280  # of a bin, below which its logarithm means nothing
 LARGEST_LOG_WEIGHT = 30.0
 LARGEST_STARTING_LOG_WEIGHT = 8.0
-STARTS = np.array([[0.25, 0.0], [0.0, 0.0], [1.0, 0.0], [0.25, 1.0], [4.0, 1.0]])  # see `highest`
+STARTS = np.array([[0.25, 0.0], [0.0, 0.0], [1.0, 0.0], [0.25, 1.0], [4.0, 1.0], [16.0, 1.0], [1.0, 2.0], [0.0, -1.0]])  # see `highest`
+STARTS_OF_ONE_STEP = STARTS[:5]  # with one step, more have found nothing higher
 SQRT_HALF, INV_SQRT_2PI = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
 
 
@@ -101,7 +102,7 @@ def solve_damped(
                 value -= factor[a, c] * factor[b, c]
             if b < a:
                 factor[a, b] = value / factor[b, b]
-            elif value > SINGULAR_BELOW * scale[a]:
+            elif out or value > SINGULAR_BELOW * scale[a]:
                 factor[a, a] = math.sqrt(value)
             else:
                 return -1.0

@@ -19,7 +19,7 @@ from scipy.special import gammaincc
 from simtrials.core.arrays import BoolArray, FloatArray, IntArray
 from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.quantiles import normal_critical, normal_p_value
-from simtrials.stats.selection_kernels import STARTS, fit_all, typical_variance
+from simtrials.stats.selection_kernels import STARTS, STARTS_OF_ONE_STEP, fit_all, typical_variance
 from simtrials.stats.selection_likelihood import critical_values
 from simtrials.stats.study_arrays import Alternative, checked_level, flat_studies, in_shape, sign_of
 
@@ -69,7 +69,7 @@ def step_selection(
     Returns
     -------
     SelectionFit; EMPTY_CELL where a bin has no study, so that its weight is 0 or infinite; NOT_CONVERGED where the highest point reached from
-    five starts is no maximum; TOO_FEW_STUDIES below 2, ZERO_VARIANCE. A maximum at tau^2 = 0 is one (`tau2_is_zero`).
+    five starts (one step) or eight is no maximum; TOO_FEW_STUDIES below 2, ZERO_VARIANCE. A maximum at tau^2 = 0 is one (`tau2_is_zero`).
 
     Source: Vevea and Hedges (1995), Psychometrika 60:419-435, equations 5 to 8; Hedges and Vevea (1996), Journal of Educational and Behavioral
     Statistics 21:299-332 (three parameters).
@@ -78,7 +78,7 @@ def step_selection(
     shape, (y, v) = flat_studies(yi, vi)
     n = 2 + critical.size
     found, status = np.full((len(y), 2 + 2 * n), np.nan), np.zeros(len(y), dtype=np.int64)
-    fit_all(y, v, sign, critical, STARTS, typical_variance(y, v), found, status)
+    fit_all(y, v, sign, critical, STARTS_OF_ONE_STEP if critical.size == 1 else STARTS, typical_variance(y, v), found, status)
     height, without, x, squares = found[:, 0], found[:, 1], found[:, 2 : 2 + n], found[:, 2 + n :]
     zero, errors = x[:, 1] == 0.0, np.sqrt(squares)
     reference = np.where(status == MetaStatus.OK, 1.0, np.nan)[:, np.newaxis]

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import brentq, minimize, minimize_scalar
-from scipy.stats import norm
+from scipy.special import log_ndtr
 
 
 def log_likelihood(y, v, c, mean, tau2, cut_by_total_variance=False):
@@ -13,8 +13,8 @@ def log_likelihood(y, v, c, mean, tau2, cut_by_total_variance=False):
     for yi, vi, ci in zip(y, v, c, strict=True):
         sd = np.sqrt(vi + tau2)
         cut = ci * sd / np.sqrt(vi) if cut_by_total_variance else ci
-        tail = norm.logsf(cut, mean, sd) if yi > ci else norm.logcdf(cut, mean, sd)
-        total += norm.logpdf(yi, mean, sd) - tail
+        z = (cut - mean) / sd
+        total += -(((yi - mean) / sd) ** 2) / 2 - np.log(sd * np.sqrt(2 * np.pi)) - log_ndtr(-z if yi > ci else z)
     return total
 
 
