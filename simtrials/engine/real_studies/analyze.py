@@ -105,6 +105,8 @@ def review(
     yi, vi = (np.array([getattr(row, name) for row in used]) for name in ("yi", "vi"))
 
     def pool(mask: BoolArray) -> MetaAnalysis:
+        if mask.sum() == 1:
+            return meta_analysis(np.where(mask, yi, np.nan), vi, tau2="common")
         return meta_analysis(np.where(mask, yi, np.nan), vi, tau2=method, ci=ci, prediction=prediction)
 
     everyone = np.ones(len(used), dtype=bool)
@@ -137,7 +139,9 @@ def _stop(problems: list[Problem], source: str) -> None:
 
 def _unknown_words(given: Mapping[str, str | None]) -> list[Problem]:
     return [
-        Problem(name, f"{word!r} is not known{did_you_mean(word, WORDS[name])}") for name, word in given.items() if word is not None and word not in WORDS[name]
+        Problem(name, f"{word!r} is not known{did_you_mean(word, WORDS[name])}")
+        for name, word in given.items()
+        if word is not None and word not in WORDS[name]
     ]
 
 
@@ -228,4 +232,5 @@ def _moderation(
     found = meta_regression(yi, vi, design, tau2=method, ci=cast(Any, regression_rule(ci)))
     numbers = (found.estimate, found.std_error, found.lower, found.upper, found.p_value)
     slopes = tuple(Slope(name, *(float(np.asarray(number)[i]) for number in numbers)) for i, name in enumerate(("intercept", *names)))
-    return Moderation(slopes, found)
+    wald = meta_regression(yi, vi, design, tau2=method, ci="wald")
+    return Moderation(slopes, found, bool(found.std_error[0] < wald.std_error[0] * (1 - 1e-9)))

@@ -105,6 +105,7 @@ class _Reader:
         outcome = question.outcome
         assert outcome is not None
         scales = cell_texts(self.table.columns["scale"]) if "scale" in self.table.columns else [None] * self.table.n_rows
+        sizes = [self._numbers(role, above=0.0, whole=True) for role in both_arms("n")]
         kinds: tuple[ScoreKind, ...] = ("change", "endpoint")
         lacking = {kind: {row.row: self._lacking(row.row, roles_of(outcome, kind)) for row in found} for kind in kinds}
         made = []
@@ -115,7 +116,7 @@ class _Reader:
                 row = replace(row, missing=("a scale of anhedonia",))
             elif outcome.name != "anhedonia" and scale in ANHEDONIA:
                 row = replace(row, missing=(f"a scale of {outcome.spoken}; {scales[row.row]} measures anhedonia",))
-            made.append(replace(row, falls=falls))
+            made.append(replace(row, falls=falls, active=Arm(n=float(sizes[0][row.row])), control=Arm(n=float(sizes[1][row.row]))))
         able = [row for row in made if not row.missing]
         kinds_used, said = self._chosen(able, lacking, question)
         for kind in kinds_used:
@@ -157,9 +158,10 @@ class _Reader:
         return replace(row, active=arms[0], control=arms[1], used=_spoken(kind))
 
     def _checked_scores(self, kind: ScoreKind) -> None:
-        for what in ("n", f"{kind}_mean", f"{kind}_sd"):
-            for role in both_arms(what):
-                self._numbers(role, above=None if what.endswith("mean") else 0.0, whole=what == "n")
+        for role in both_arms(f"{kind}_mean"):
+            self._numbers(role)
+        for role in both_arms(f"{kind}_sd"):
+            self._numbers(role, above=0.0)
 
     def _lacking(self, row: int, roles: tuple[str, ...]) -> tuple[str, ...]:
         """Columns that a row would need; one name for both arms where both lack it."""

@@ -54,7 +54,9 @@ def without_repeats(
     if sorting.problems:
         raise DeclarationError(sorting.problems, source)
     names = [row.name for row in kept]
-    twice = [f"{names.count(name)} rows are called {name}; they are taken for different trials." for name in dict.fromkeys(names) if names.count(name) > 1]
+    twice = [
+        f"{names.count(name)} rows are called {name}; they are taken for different trials." for name in dict.fromkeys(names) if names.count(name) > 1
+    ]
     return Resolved(tuple(kept), tuple(sorting.left_out), (*sorting.notes, *twice))
 
 
@@ -99,9 +101,7 @@ class _Sorting:
         if len(rows) < 2:
             return rows
         whole = next((row for row in self.every if row.sample == sample and not row.subgroup and not math.isnan(row.active.n + row.control.n)), None)
-        fits = whole is not None and all(
-            sum(getattr(row, arm).n for row in rows) <= getattr(whole, arm).n for arm in ("active", "control")
-        )
+        fits = whole is not None and all(sum(getattr(row, arm).n for row in rows) <= getattr(whole, arm).n for arm in ("active", "control"))
         if fits and whole is not None:
             n = whole.active.n + whole.control.n
             told = sum(row.active.n + row.control.n for row in rows)
