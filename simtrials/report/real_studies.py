@@ -142,6 +142,8 @@ def finding(review: Review, effect: Effect) -> str:
     what = "Mean" if len(review.studies) > 1 else "One trial, its own estimate; effect"
     if math.isnan(low):
         return ""
+    if float(found.std_error) == 0:
+        return f"All trials agree exactly, so that the {CI_NAMES[review.ci]} interval has no width; see --ci hartung_knapp_adhoc."
     if low <= 0 <= high:
         return f"{what} may lie on either side of {null}: neither benefit nor harm is shown."
     side, other = ("above", "below") if low > 0 else ("below", "above")
@@ -151,6 +153,9 @@ def finding(review: Review, effect: Effect) -> str:
     crosses = beyond <= 0 if low > 0 else beyond >= 0
     if crosses:
         return f"{what} {side} {null}; a new trial's true effect may be {other} {null}."
+    if float(found.tau2) == 0:
+        most = fixed(math.sqrt(float(found.tau2_upper)), effect.places)
+        return f"{what} {side} {null}; tau is estimated as 0 and may be {most}, so the interval of a new trial may be too short."
     return f"{what} {side} {null}; a new trial's true effect is expected there too."
 
 
@@ -225,8 +230,7 @@ def _moderators(review: Review, effect: Effect) -> str:
         return paragraph(f"Meta-regression: cannot be fitted, {SENTENCES[MetaStatus(int(fit.status))]}.", "  ")
     word = f"ratio of {_plural(effect.label)}" if effect.ratio else f"change in {effect.label}"
     rows = [("meta-regression", f"{word} per unit (95% CI)", "P")]
-    for slope in slopes[1:]:
-        rows.append((slope.name, _slope(effect, slope.estimate, slope.lower, slope.upper), p_value(slope.p_value)))
+    rows += [(slope.name, _slope(effect, slope.estimate, slope.lower, slope.upper), p_value(slope.p_value)) for slope in slopes[1:]]
     tau = fixed(math.sqrt(max(float(fit.tau2), 0.0)), effect.places)
     r2 = "" if math.isnan(float(fit.r2)) else f", R2 {fixed(100 * float(fit.r2), 0)}%"
     rule = CI_NAMES[regression_rule(review.ci)]
@@ -271,7 +275,11 @@ def prediction_rule(review: Review) -> str:
         return ""
     k = len(review.studies)
     df = {"t_k_minus_1": k - 1, "t_k_minus_2": k - 2}.get(review.prediction, float(review.pooled.df))
-    law = "normal" if review.prediction == "normal" or not math.isfinite(df) else f"t with {plain(round(df, 1))} degrees of freedom"
+    law = (
+        "normal"
+        if review.prediction == "normal" or not math.isfinite(df)
+        else f"t with {plain(round(df, 1))} degree{'s' if df != 1 else ''} of freedom"
+    )
     own = " and the standard error of the mean's interval" if review.prediction == "as_interval" and math.isfinite(df) else ""
     return f"PI: {law}{own}."
 
@@ -281,7 +289,7 @@ def _narrow(review: Review) -> str:
     if review.ci != "hartung_knapp":
         return ""
     groups = () if review.groups is None else review.groups.groups
-    short = ["of the mean"] if _is_short(review.pooled, review.vi) else []
+    short = ["of the mean"] if float(review.pooled.std_error) > 0 and _is_short(review.pooled, review.vi) else []
     short += [f"of {group.name}" for group in groups if _is_short(group.pooled, review.vi[group.members])]
     short += ["of the meta-regression"] if review.moderation is not None and review.moderation.short else []
     if not short:

@@ -14,7 +14,7 @@ from simtrials.engine.real_studies.effects import with_effects
 from simtrials.engine.real_studies.methods import METHODS, methods_named
 from simtrials.engine.real_studies.naming import WORDS, Benefit, OutcomeName, Scores, SharedControl, Subgroups, control_word
 from simtrials.engine.real_studies.outcome import ByGroup, Group, LeftOut, MethodAnswer, Moderation, Review, Slope
-from simtrials.engine.real_studies.question import Question, question_of, rows_where, table_of
+from simtrials.engine.real_studies.question import question_of, rows_where, table_of
 from simtrials.engine.real_studies.read import read_rows
 from simtrials.engine.real_studies.resolve import without_repeats
 from simtrials.engine.real_studies.rows import StudyRow

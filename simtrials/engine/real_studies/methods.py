@@ -57,7 +57,7 @@ def pooled(tau2: Tau2Choice, ci: CiRule) -> Run:
     def run(yi: FloatArray, vi: FloatArray, alternative: str) -> Answer:
         found = meta_analysis(yi, vi, tau2=tau2, ci=ci, tau2_ci="none")
         note = sentence_of(int(found.status), len(yi)) or (f"tau {np.sqrt(found.tau2):.2f}" if tau2 != "common" else "")
-        return Answer(*(float(number) for number in found[:5]), note)
+        return Answer(float(found.estimate), float(found.std_error), float(found.lower), float(found.upper), float(found.p_value), note)
 
     return run
 
@@ -70,7 +70,7 @@ def selected(*steps: float) -> Run:
         status = int(found.status[0])
         if status != Status.OK:
             why = "no study on one side of a step" if status == Status.EMPTY_CELL else FIT_SENTENCES[Status(status)]
-            return Answer(*[np.nan] * 5, why)
+            return Answer(np.nan, np.nan, np.nan, np.nan, np.nan, why)
         chances = ", ".join(f"{weight:.2f}" for weight in found.weight[0, 1:])
         return _of_wald(found, f"relative chance of publication {chances}; test of selection P = {float(found.p_value[0]):.2f}")
 
@@ -81,7 +81,7 @@ def _of_wald(found: Any, note: str) -> Answer:
     """Estimate and standard error of the first replicate with a normal interval."""
     estimate, std_error = float(found.estimate[0]), float(found.std_error[0])
     margin = float(normal_critical(0.05)) * std_error
-    return Answer(estimate, std_error, estimate - margin, estimate + margin, float(normal_p_value(estimate / std_error)), note)
+    return Answer(estimate, std_error, estimate - margin, estimate + margin, float(normal_p_value(np.array(estimate / std_error))), note)
 
 
 METHODS: dict[str, Method] = {

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from simtrials.core.data import Table
-from simtrials.stats.effect_sizes import Measure
 from simtrials.trial.endpoints.scales import SCALES
 
 OutcomeName = Literal["severity", "anhedonia", "response", "remission", "dropout", "serious_adverse_event", "event"]

@@ -187,7 +187,7 @@ class Review:
             "meta_regression": None if self.moderation is None else _plain(self.moderation.fit),
             "methods": [_finite(asdict(answer)) for answer in self.also],
             "leave_one_out": [{"without": study.name, **_plain(one)} for study, one in zip(self.studies, self.without_one, strict=False)],
-            "studies": [_finite(row) for row in self.to_frame().to_dict("records")],
+            "studies": [_finite({str(name): value for name, value in row.items()}) for row in self.to_frame().to_dict("records")],
             "notes": list(self.notes),
         }
 

@@ -106,7 +106,7 @@ def question_of(
         outcome = max(offered, key=lambda name: offered[name])
         if offered[outcome] == 0:
             problems.append(Problem("", _no_columns(table)))
-        elif sum(n > 0 for n in offered.values()) > 1:
+        else:
             chosen.append(f"No outcome was asked for; {OUTCOMES[outcome].spoken} is the one with numbers in most rows ({offered[outcome]}).")
     known = OUTCOMES[outcome] if outcome is not None else None
     given = has_effects and (known is None or not any(column_of(role, table) for role in _own_roles(known)))
@@ -119,6 +119,8 @@ def question_of(
         problems.append(Problem("scores", f"{known.spoken if known else 'an effect'} is not computed from scores; leave it out"))
     if problems:
         raise DeclarationError(problems, source_of(table))
+    if given and known is None and benefit is None:
+        chosen.append("Positive effects are taken for benefit; --benefit lower says otherwise.")
     shown = MEASURES[measure or ("GEN" if given else fitting[0])]
     better: Benefit = benefit or (known.benefit if known is not None else "higher")
     return Question(known, shown, given, better, scores, improves or "down", tuple(chosen))

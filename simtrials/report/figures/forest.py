@@ -1,7 +1,7 @@
 """Forest plot: what every study says, their mean, and what a new trial may show. Takes arrays, of real or of simulated studies."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from simtrials.core.arrays import FloatArray
 from simtrials.report import look
 from simtrials.report.effects import Effect
 from simtrials.report.figures.canvas import Sheet, finished, line_height, sheet, text_width, wrapped
-from simtrials.report.figures.effect_axis import set_effect_axis
+from simtrials.report.figures.effect_axis import directions, place_of_null, set_effect_axis
 from simtrials.report.numbers import Z95, fixed
 
 ROW_MM, HEAD_MM, FOOT_MM, GAP_MM, RULE_MM = 4.7, 5.0, 13.5, 3.2, 1.6
@@ -52,7 +52,7 @@ class Forest:
 
     title: str
     names: Sequence[str]
-    arms: dict[str, Sequence[str]]
+    arms: Mapping[str, Sequence[str]]
     yi: FloatArray
     vi: FloatArray
     weights: FloatArray
@@ -92,12 +92,13 @@ class Forest:
     def draw(self) -> Figure:
         """One row per study, squares by weight; diamonds for means, a pale bar for a new trial."""
         columns = Columns.of(self)
-        rows = [row for row in _rows(self, columns)]
-        body = HEAD_MM + sum(row.height for row in rows) + FOOT_MM
+        rows = _rows(self, columns)
+        foot = FOOT_MM + line_height(look.NOTE_PT) * len(_note(self))
+        body = HEAD_MM + sum(row.height for row in rows) + foot
         page = sheet(body, self.title, self._how_to_read())
         low, high = axis_limits(self)
-        axes = page.axes(columns.axis_left, FOOT_MM, columns.axis_width, body - HEAD_MM - FOOT_MM)
-        axes.set_ylim(FOOT_MM, body - HEAD_MM)
+        axes = page.axes(columns.axis_left, foot, columns.axis_width, body - HEAD_MM - foot)
+        axes.set_ylim(foot, body - HEAD_MM)
         set_effect_axis(axes, low, high, self.effect)
         axes.axvline(self.effect.null, color=look.SECONDARY, lw=look.AXIS_PT, zorder=1)
         _heads(page, self, columns, body)
@@ -105,7 +106,7 @@ class Forest:
         for row in rows:
             _draw_row(page, axes, self, columns, row, top - row.height / 2, (low, high))
             top -= row.height
-        _foot(page, axes, self, columns)
+        _foot(page, axes, self, columns, foot)
         return finished(page)
 
     def _how_to_read(self) -> str:
@@ -201,12 +202,12 @@ def _estimate_head(forest: Forest) -> list[str]:
 
 
 def _heads(page: Sheet, forest: Forest, columns: Columns, body: float) -> None:
-    y, gray = body - 2.0, {"color": look.SECONDARY}
-    page.text(0.2, y, "Study", **gray)
+    y = body - 2.0
+    page.text(0.2, y, "Study", color=look.SECONDARY)
     for name, right in zip(forest.arms, columns.arm_rights, strict=True):
-        page.text(right, y, name, ha="right", **gray)
-    page.text(columns.estimate_right, y, "\n".join(_estimate_head(forest)[:1]), ha="right", **gray)
-    page.text(columns.weight_right, y, "Weight, %", ha="right", **gray)
+        page.text(right, y, name, ha="right", color=look.SECONDARY)
+    page.text(columns.estimate_right, y, "\n".join(_estimate_head(forest)[:1]), ha="right", color=look.SECONDARY)
+    page.text(columns.weight_right, y, "Weight, %", ha="right", color=look.SECONDARY)
 
 
 def _draw_row(page: Sheet, axes: Axes, forest: Forest, columns: Columns, row: Row, middle: float, limits: tuple[float, float]) -> None:
@@ -274,20 +275,15 @@ def _rule(page: Sheet, y: float) -> None:
     axes.tick_params(bottom=False, labelbottom=False)
 
 
-def _foot(page: Sheet, axes: Axes, forest: Forest, columns: Columns) -> None:
-    """Words on both sides of no effect, what the axis shows, and how the studies were pooled."""
-    gray = {"color": look.SECONDARY}
-    effect, (left, right) = forest.effect, axes.get_xlim()
-    place = math.log(effect.null / left) / math.log(right / left) if effect.ratio else (effect.null - left) / (right - left)
-    null = columns.axis_left + columns.axis_width * place
-    words_right = max(columns.axis_left + columns.axis_width, columns.estimate_right)
-    width = text_width(f"{effect.right} →", look.NOTE_PT)
-    start = min(null + 1.5, words_right - width)
-    page.text(start, FOOT_MM - 7.0, f"{effect.right} →", look.NOTE_PT, **gray)
-    page.text(min(null, start) - 1.5, FOOT_MM - 7.0, f"← {effect.left}", look.NOTE_PT, ha="right", **gray)
-    middle = columns.axis_left + columns.axis_width / 2
+def _foot(page: Sheet, axes: Axes, forest: Forest, columns: Columns, foot: float) -> None:
+    """Words on both sides of no effect, what the axis shows, and below all of it how the studies were pooled."""
+    effect = forest.effect
+    directions(page, columns.axis_left + columns.axis_width * place_of_null(axes, effect), foot - 7.0, effect)
     log = ", log axis" if effect.ratio else ""
-    page.text(middle, FOOT_MM - 10.8, f"{effect.label}{log}", ha="center")
-    room = min(null - 4.0 - text_width(f"← {effect.left}", look.NOTE_PT), columns.axis_left - 2.0)
-    lines = wrapped(forest.note, max(room, 30.0), look.NOTE_PT, most=4)
-    page.text(0.2, FOOT_MM - 1.0 - line_height(look.NOTE_PT) * len(lines) / 2, "\n".join(lines), look.NOTE_PT, **gray)
+    page.text(columns.axis_left + columns.axis_width / 2, foot - 10.8, f"{effect.label}{log}", ha="center")
+    lines = _note(forest)
+    page.text(0.2, line_height(look.NOTE_PT) * len(lines) / 2 + 0.4, "\n".join(lines), look.NOTE_PT, color=look.SECONDARY)
+
+
+def _note(forest: Forest) -> list[str]:
+    return wrapped(forest.note, look.WIDE_MM * 0.98, look.NOTE_PT) if forest.note else []

@@ -12,19 +12,20 @@ from simtrials.core.arrays import BoolArray, FloatArray
 from simtrials.report import look
 from simtrials.report.effects import Effect
 from simtrials.report.figures.canvas import Sheet, apart, finished, number_axis, round_steps, sheet, text_width
-from simtrials.report.figures.effect_axis import set_effect_axis
-
+from simtrials.report.figures.effect_axis import directions, set_effect_axis
 
 BODY_MM, LEFT_MM, RIGHT_MM, BOTTOM_MM, TOP_MM = 92.0, 13.0, 4.0, 13.5, 5.0
 CONTOURS = ((1.6448536269514722, ".10"), (1.959963984540054, ".05"), (2.5758293035489004, ".01"))
 """Where a two-sided P is .10, .05 and .01, in standard errors."""
+SAME_LINE_MM = 4.0
+"""Labels of contours that are no farther apart stand on one line."""
 FILLS = (look.RULE, look.BAND)
 """Between .10 and .05, between .05 and .01; white elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
-    """All that the figure shows: effects `yi` and variances `vi` (study,) on the scale of the analysis, `published` (study,) for simulated studies."""
+    """Effects `yi` and variances `vi` (study,) on the scale of the analysis, and `published` (study,) for simulated studies."""
 
     title: str
     yi: FloatArray
@@ -43,7 +44,7 @@ class Funnel:
     def table(self) -> list[tuple[str, ...]]:
         """The numbers behind the figure: effects on the scale of the analysis."""
         names = self.names or [str(i + 1) for i in range(len(self.yi))]
-        rows = [("study", "effect", "std_error", "published")]
+        rows: list[tuple[str, ...]] = [("study", "effect", "std_error", "published")]
         rows += [
             (name, repr(float(y)), repr(math.sqrt(v)), "yes" if seen else "no")
             for name, y, v, seen in zip(names, self.yi, self.vi, self.seen, strict=True)
@@ -96,11 +97,18 @@ class Funnel:
         def across(value: float) -> float:
             return LEFT_MM + width * (value - low) / (high - low)
 
-        for z, name in CONTOURS:
-            for side in (-1.0, 1.0):
-                depth = min(0.97 * deepest, 0.97 * (low if side < 0 else high) / (side * z))
-                x, y = across(side * z * depth), BOTTOM_MM + height * (1 - depth / deepest)
-                page.text(x, y, name, look.SMALLEST_PT, ha="center", color=look.SECONDARY)
+        for side in (-1.0, 1.0):
+            edge = low if side < 0 else high
+            depths = [min(0.97 * deepest, 0.97 * edge / (side * z)) for z, _ in CONTOURS]
+            below = [i for i, depth in enumerate(depths) if (0.97 * deepest - depth) / deepest * height < SAME_LINE_MM]
+            depths = [0.97 * deepest if i in below else depth for i, depth in enumerate(depths)]
+            xs = [across(min(max(side * z * depth, low), high)) for (z, _), depth in zip(CONTOURS, depths, strict=True)]
+            order = below[:: int(side)]
+            widths = [text_width(CONTOURS[i][1], look.SMALLEST_PT) for i in order]
+            for i, x in zip(order, apart([xs[i] for i in order], widths, LEFT_MM + 0.5, LEFT_MM + width - 0.5, 1.0), strict=True):
+                xs[i] = x
+            for x, depth, (_, name) in zip(xs, depths, CONTOURS, strict=True):
+                page.text(x, BOTTOM_MM + height * (1 - depth / deepest), name, look.SMALLEST_PT, ha="center", color=look.SECONDARY)
         told = [(0.0, f"no effect, {self.effect.null_in_words}")]
         told += [(self.mean, f"mean {self.effect.text(self.mean)}")] if self.mean is not None else []
         told.sort()
@@ -110,8 +118,7 @@ class Funnel:
             page.text(x, BODY_MM - 2.3, words, look.NOTE_PT, ha="center", color=look.SECONDARY)
         log = ", log axis" if self.effect.ratio else ""
         page.text(LEFT_MM + width / 2, BOTTOM_MM - 10.8, f"{self.effect.label}{log}", ha="center")
-        for words, sign in ((f"← {self.effect.left}", -1.0), (f"{self.effect.right} →", 1.0)):
-            page.text(across(0.0) + sign * 1.5, BOTTOM_MM - 7.0, words, look.NOTE_PT, ha="right" if sign < 0 else "left", color=look.SECONDARY)
+        directions(page, across(0.0), BOTTOM_MM - 7.0, self.effect)
 
 
 def _points(axes: Axes, funnel: Funnel) -> None:
