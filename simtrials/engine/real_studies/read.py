@@ -194,7 +194,9 @@ class _Reader:
         rule = "a number above 0" if above is not None else "0 or more"
         for bad, must in ((no_number, "a number"), (low, rule), (broken, "a whole number")):
             self._told(name, rows[bad], must, texts)
-        self.columns[role] = np.where(np.isfinite(values), values, np.nan)
+        checked = np.where(np.isfinite(values), values, np.nan)
+        checked[rows[no_number | low | broken]] = np.nan
+        self.columns[role] = checked
         return self.columns[role]
 
     def _told(self, name: str, rows: Iterable[int], must: str, texts: list[str | None]) -> None:

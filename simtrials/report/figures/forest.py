@@ -165,7 +165,8 @@ class Row:
 
 def _rows(forest: Forest, columns: Columns) -> list[Row]:
     def row(label: str, bold: bool, extra: float = 0.0, **what: object) -> Row:
-        lines = tuple(wrapped(label, columns.name_width, weight="bold" if bold else "normal", most=3))
+        width = columns.name_width if what else columns.axis_left - GAP_MM
+        lines = tuple(wrapped(label, width, weight="bold" if bold else "normal", most=3))
         return Row(lines, max(ROW_MM, len(lines) * line_height() + 1.2) + extra, **what)  # type: ignore[arg-type]
 
     rows = []
