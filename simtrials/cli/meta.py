@@ -55,7 +55,12 @@ def meta(
     method: Method = "REML",
     ci: Ci = "hartung_knapp",
     prediction: Prediction = None,
-    by: Annotated[str | None, typer.Option(help="Column of groups, or a condition: each group by itself, and compared.", metavar="COLUMN")] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of groups, or a condition such as \"enriched: crp_rule != 'none'\": each by itself, and compared.", metavar="COLUMN"
+        ),
+    ] = None,
     moderator: Annotated[list[str] | None, typer.Option(help="Column or formula of a meta-regression, e.g. weeks; repeat.", metavar="COLUMN")] = None,
     also: Annotated[list[str] | None, typer.Option(help="A further method, e.g. step_selection; repeat.", metavar="NAME")] = None,
     all_methods: Annotated[bool, typer.Option("--all-methods", help="Every further method.")] = False,

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from simtrials.core.arrays import FloatArray
-from simtrials.engine.real_studies.analyze import regression_rule
+from simtrials.engine.real_studies.analyze import named_condition, regression_rule
 from simtrials.engine.real_studies.outcome import Review
 from simtrials.engine.real_studies.rows import Arm, StudyRow
 from simtrials.report.effects import Effect, places_for
@@ -63,7 +62,12 @@ def summary(review: Review) -> str:
     """The terminal block."""
     effect = effect_of(review)
     blocks = [paragraph(_head(review)), _answer(review, effect), *(paragraph(line, "  ") for line in _heterogeneity(review, effect))]
-    blocks += [paragraph(finding(review, effect), "  "), _studies(review, effect), _groups(review, effect), _moderators(review, effect)]
+    blocks += [
+        paragraph(f"{finding(review, effect)} {_narrow(review)}".strip(), "  "),
+        _studies(review, effect),
+        _groups(review, effect),
+        _moderators(review, effect),
+    ]
     blocks += [_methods(review, effect), _without_one(review, effect), *(paragraph(note, "  ") for note in _notes(review))]
     return "\n".join(block for block in blocks if block)
 
@@ -196,11 +200,11 @@ def _own(study: StudyRow, effect: Effect) -> str:
 def _groups(review: Review, effect: Effect) -> str:
     if review.groups is None:
         return ""
-    rows = [(review.groups.by, "trials", f"{effect.label} (95% CI)", "tau")]
+    rows = [(named_condition(review.groups.by)[0], "trials", f"{effect.label} (95% CI)", "tau")]
     for group in review.groups.groups:
         tau2 = float(group.pooled.tau2)
         tau = DASH if math.isnan(tau2) else fixed(math.sqrt(tau2), effect.places)
-        rows.append((group.name, str(int(group.members.sum())), effect.interval(*_limits(group.pooled)), tau))
+        rows.append((group.name, whole(int(group.members.sum())), effect.interval(*_limits(group.pooled)), tau))
     return "\n".join([aligned(rows, right=(1, 3), flexible=(0,)), paragraph(between_in_words(review), "  ")])
 
 
@@ -212,7 +216,8 @@ def between_in_words(review: Review) -> str:
     if math.isnan(float(test.qm_p_value)):
         status = MetaStatus(int(test.status))
         return f"Between groups: cannot be tested, {SENTENCES[status] if status != MetaStatus.OK else 'too few trials'}."
-    return f"Between groups: {_moved(float(test.qm), n_groups - 1, float(test.df), float(test.qm_p_value))}, with one tau within groups."
+    moved = _moved(float(test.qm), n_groups - 1, float(test.df), float(test.qm_p_value))
+    return f"Between groups: {moved}, with one tau within groups; {CI_NAMES[regression_rule(review.ci)]}."
 
 
 def _moved(statistic: float, n: int, df: float, p: float) -> str:
@@ -234,7 +239,8 @@ def _moderators(review: Review, effect: Effect) -> str:
     tau = fixed(math.sqrt(max(float(fit.tau2), 0.0)), effect.places)
     r2 = "" if math.isnan(float(fit.r2)) else f", R2 {fixed(100 * float(fit.r2), 0)}%"
     rule = CI_NAMES[regression_rule(review.ci)]
-    told = f"{TAU2_NAMES.get(review.method, review.method)}, {rule}; residual tau {tau}{r2}."
+    some = "" if int(fit.n_studies) == len(review.studies) else f" over {int(fit.n_studies)} of {len(review.studies)} trials"
+    told = f"{TAU2_NAMES.get(review.method, review.method)}, {rule}{some}; residual tau {tau}{r2}."
     return "\n".join([aligned(rows, right=(2,), flexible=(0,)), paragraph(told, "  ")])
 
 
@@ -251,7 +257,10 @@ def _methods(review: Review, effect: Effect) -> str:
         failed = math.isnan(one.estimate)
         numbers = (DASH, DASH) if failed else (effect.interval(one.estimate, one.lower, one.upper), p_value(one.p_value))
         rows.append((one.label, *numbers, one.note))
-    return aligned(rows, right=(2,), flexible=(3, 0))
+    told = "Relative chance: of publication, against the most significant results; P: of no selection."
+    return "\n".join(
+        [aligned(rows, right=(2,), flexible=(3, 0)), *([paragraph(told, "  ")] if any("chance" in one.note for one in review.also) else [])]
+    )
 
 
 def _without_one(review: Review, effect: Effect) -> str:
@@ -265,7 +274,7 @@ def _without_one(review: Review, effect: Effect) -> str:
 
 
 def _notes(review: Review) -> list[str]:
-    notes = [prediction_rule(review), _narrow(review), *review.notes, _corrected(review.studies), _left_out(review)]
+    notes = [prediction_rule(review), *review.notes, _corrected(review.studies), _left_out(review)]
     return [note for note in notes if note]
 
 
@@ -288,21 +297,15 @@ def _narrow(review: Review) -> str:
     """Hartung and Knapp's interval can be shorter than Wald's where trials agree by chance."""
     if review.ci != "hartung_knapp":
         return ""
-    groups = () if review.groups is None else review.groups.groups
-    short = ["of the mean"] if float(review.pooled.std_error) > 0 and _is_short(review.pooled, review.vi) else []
-    short += [f"of {group.name}" for group in groups if _is_short(group.pooled, review.vi[group.members])]
-    short += ["of the meta-regression"] if review.moderation is not None and review.moderation.short else []
-    if not short:
+    found = review.pooled
+    if len(review.studies) < 2 or not float(found.std_error) > 0:
         return ""
-    several = f"intervals {', '.join(short)} are" if len(short) > 1 else f"interval {short[0]} is"
-    return f"The Hartung-Knapp {several} shorter than Wald's, as trials agree more than chance lets expect; see --ci hartung_knapp_adhoc."
-
-
-def _is_short(found: MetaAnalysis, vi: FloatArray) -> bool:
-    if len(vi) < 2 or math.isnan(float(found.std_error)):
-        return False
-    wald = 1 / math.sqrt(float((1 / (vi + float(found.tau2))).sum()))
-    return float(found.upper - found.lower) < 2 * Z95 * wald
+    wald = 1 / math.sqrt(float((1 / (review.vi + float(found.tau2))).sum()))
+    if float(found.upper - found.lower) >= 2 * Z95 * wald:
+        return ""
+    estimate = float(found.estimate)
+    other = effect_of(review).limits(estimate - Z95 * wald, estimate + Z95 * wald)
+    return f"The interval is shorter than Wald's ({other}), as trials agree more than chance lets expect; see --ci hartung_knapp_adhoc."
 
 
 def _corrected(studies: Sequence[StudyRow]) -> str:

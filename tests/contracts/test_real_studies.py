@@ -95,14 +95,33 @@ def test_moderators_groups_and_leaving_one_out_are_those_of_metafor():
     # rma(..., mods = ~ ablat, test = "knha")
     numbers = [slope.estimate, slope.std_error, slope.lower, slope.upper, slope.p_value]
     assert_allclose(numbers, [-0.02910166, 0.008201542, -0.04715313, -0.01105019, 0.004565546], rtol=1e-3)  # metafor stops where tau2 changes by 1e-5
-    # rma(..., mods = ~ alloc, test = "knha"): F and its P
+    # rma(..., mods = ~ alloc, test = "knha"): F and its P; its residual mean square is above 1
     assert_allclose([found.groups.test.qm, found.groups.test.qm_p_value], [0.966220, 0.413384], rtol=1e-3)
     # leave1out(rma(..., test = "knha"))
     without = [-0.7070838, -0.6540312, -0.6855544, -0.6284094, -0.7641701, -0.7108766, -0.6552476, -0.7947676, -0.7411973, -0.6530329]
     without += [-0.7578586, -0.7598121, -0.7775362]
     assert_allclose([float(one.estimate) for one in found.without_one], without, rtol=1e-3)
-    own = meta_analysis(found.yi[found.groups.groups[2].members], found.vi[found.groups.groups[2].members], ci="hartung_knapp")
-    assert_allclose(found.groups.groups[2].pooled.estimate, own.estimate)
+    last = found.groups.groups[2]
+    own = meta_analysis(found.yi[last.members], found.vi[last.members], ci="hartung_knapp_adhoc")
+    assert_allclose([last.pooled.lower, last.pooled.upper], [own.lower, own.upper])
+
+
+def test_trials_without_a_moderator_or_a_group_stay_in_the_mean():
+    frame = bcg().assign(ablat=[np.nan, *bcg()["ablat"][1:]], alloc=["", *bcg()["alloc"][1:]]).replace({"alloc": {"": None}})
+    found = review(frame, "event", by="alloc", moderators="ablat")
+    assert_allclose(found.pooled.estimate, review(bcg(), "event").pooled.estimate)
+    assert int(found.moderation.fit.n_studies) == 12
+    assert "over 12 of 13 trials" in found.summary()
+    assert next(group for group in found.groups.groups if group.name == "not stated").members.tolist() == [True] + 12 * [False]
+
+
+def test_groups_whose_trials_agree_by_chance_have_no_interval_shorter_than_walds():
+    """Three trials of celecoxib with remission ratios near 7: Hartung and Knapp's interval alone would be 5.6 to 7.8."""
+    found = review("trials", "remission", by="drug_class")
+    nsaid = found.groups.groups[0]
+    wald = meta_analysis(found.yi[nsaid.members], found.vi[nsaid.members])
+    assert nsaid.pooled.upper - nsaid.pooled.lower > wald.upper - wald.lower
+    assert float(found.groups.test.qm_p_value) > 0.05
 
 
 @pytest.mark.parametrize("column", ["vi", "sei"])

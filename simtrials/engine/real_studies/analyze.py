@@ -26,6 +26,7 @@ from simtrials.stats.meta_analysis import CI_RULES, TAU2_METHODS, CiRule, MetaAn
 if TYPE_CHECKING:
     import pandas as pd
 
+NOT_STATED = "not stated"
 PREDICTIONS = ("as_interval", "normal", "t_k_minus_1", "t_k_minus_2")
 
 
@@ -63,7 +64,7 @@ def review(
     method : estimator of the variance between trials as in `meta_analysis`; or "common"
     ci, prediction : rules of confidence and prediction interval as in `meta_analysis`
     where : rows to keep, such as "crp_rule != 'none' and weeks >= 4"
-    by : a column of groups, or a condition; groups are pooled by themselves and compared
+    by : a column of groups, or a condition, with a name as in "enriched: crp_rule != 'none'"; groups are pooled by themselves and compared
     moderators : columns or formulas of a meta-regression, such as 'weeks'
     scores : "change", "endpoint" or "both", where rows have different kinds; without it a mixture is refused
     shared_control : rows with one control arm are combined into one comparison, or it is split between them, or they are refused
@@ -95,7 +96,8 @@ def review(
     values, problems = _columns(table, by, moderating)
     _stop(problems, source)
     read, said = read_rows(table, rows, question, study)
-    complete, left_out = _complete(read, values)
+    complete = [row for row in read if not row.missing]
+    left_out = [LeftOut(row.name, row.line, f"without {', '.join(row.missing)}") for row in read if row.missing]
     keys = {row.row: tuple(column[row.row] for column in values.values()) for row in complete}
     resolved = without_repeats(complete, read, source, shared_control, subgroups, keys)
     used, without = with_effects(resolved.rows, question)
@@ -104,13 +106,13 @@ def review(
         raise DeclarationError([Problem(outcome or "yi", _nothing_left(left_out))], source)
     yi, vi = (np.array([getattr(row, name) for row in used]) for name in ("yi", "vi"))
 
-    def pool(mask: BoolArray) -> MetaAnalysis:
+    def pool(mask: BoolArray, rule: CiRule = ci) -> MetaAnalysis:
         if mask.sum() == 1:
             return meta_analysis(np.where(mask, yi, np.nan), vi, tau2="common")
-        return meta_analysis(np.where(mask, yi, np.nan), vi, tau2=method, ci=ci, prediction=prediction)
+        return meta_analysis(np.where(mask, yi, np.nan), vi, tau2=method, ci=rule, prediction=prediction)
 
     everyone = np.ones(len(used), dtype=bool)
-    groups = None if by is None else _by_group(by, [str(values[by][row.row]) for row in used], yi, vi, method, ci, pool)
+    groups = None if by is None else _by_group(by, [values[by][row.row] or NOT_STATED for row in used], yi, vi, method, ci, pool)
     answers = tuple(MethodAnswer(one.name, one.label, *one.run(yi, vi, question.alternative)) for one in further)
     return Review(
         source=source,
@@ -166,13 +168,14 @@ def _columns(table: Table, by: str | None, moderating: tuple[str, ...]) -> tuple
     found: dict[str, list[Any]] = {}
     problems: list[Problem] = []
     for role, text in (*([("by", by)] if by is not None else []), *(("moderator", one) for one in moderating)):
+        label, formula = named_condition(text) if role == "by" and text not in table.columns else (text, text)
         try:
-            value = table.columns[text] if text in table.columns else parse(text).evaluate(table.columns)
+            value = table.columns[text] if text in table.columns else parse(formula).evaluate(table.columns)
         except ExpressionError as error:
             problems.append(Problem(role, str(error)))
             continue
         if role == "by":
-            found[text] = _groups(text, value)
+            found[text] = _groups(label, value)
         elif isinstance(value, Category):
             problems.append(Problem("moderator", f"{text!r} holds categories ({', '.join(value.levels[:4])}); compare groups with --by"))
         else:
@@ -181,23 +184,16 @@ def _columns(table: Table, by: str | None, moderating: tuple[str, ...]) -> tuple
     return found, problems
 
 
-def _groups(text: str, value: Any) -> list[Any]:
+def named_condition(text: str) -> tuple[str, str]:
+    """Name and condition of `enriched: crp_rule != 'none'`; the condition is its own name where it has none."""
+    name, colon, condition = text.partition(":")
+    return (name.strip(), condition.strip()) if colon and not set("'\"") & set(name) else (text, text)
+
+
+def _groups(label: str, value: Any) -> list[Any]:
     if isinstance(value, np.ndarray) and value.dtype == np.bool_:
-        return [text if true else "other rows" for true in np.atleast_1d(value)]
+        return [label if true else f"not {label}" for true in np.atleast_1d(value)]
     return list(cell_texts(value))
-
-
-def _complete(read: Sequence[StudyRow], values: Mapping[str, list[Any]]) -> tuple[list[StudyRow], list[LeftOut]]:
-    """Rows with all numbers, and what the others lack."""
-    complete: list[StudyRow] = []
-    left_out: list[LeftOut] = []
-    for row in read:
-        lacks = [*row.missing, *(name for name, column in values.items() if column[row.row] is None)]
-        if lacks:
-            left_out.append(LeftOut(row.name, row.line, f"without {', '.join(lacks)}"))
-        else:
-            complete.append(row)
-    return complete, left_out
 
 
 def _nothing_left(left_out: Sequence[LeftOut]) -> str:
@@ -210,8 +206,10 @@ def _nothing_left(left_out: Sequence[LeftOut]) -> str:
 
 def _by_group(by: str, labels: list[str], yi: FloatArray, vi: FloatArray, method: Tau2Choice, ci: CiRule, pool: Any) -> ByGroup:
     """Each group pooled by itself with its own tau; the test between groups has one tau within all of them."""
+    rule: CiRule = "hartung_knapp_adhoc" if ci == "hartung_knapp" else ci
     names = tuple(dict.fromkeys(sorted(labels)))
-    groups = tuple(Group(name, np.array([label == name for label in labels]), pool(np.array([label == name for label in labels]))) for name in names)
+    members = [np.array([label == name for label in labels]) for name in names]
+    groups = tuple(Group(name, mask, pool(mask, rule)) for name, mask in zip(names, members, strict=True))
     test = None
     if len(names) > 1:
         design = np.column_stack([np.ones(len(yi)), *(group.members.astype(float) for group in groups[1:])])
@@ -220,8 +218,13 @@ def _by_group(by: str, labels: list[str], yi: FloatArray, vi: FloatArray, method
 
 
 def regression_rule(ci: str) -> str:
-    """The rule of the confidence interval in a meta-regression: Wald where the mean has it, else Hartung and Knapp's."""
-    return ci if ci in ("wald", "t", "hartung_knapp", "hartung_knapp_adhoc") else "wald" if ci == "henmi_copas" else "hartung_knapp"
+    """The rule of intervals and tests in groups and meta-regressions: Wald or t where the mean has it, else Hartung and Knapp's, not below 1.
+
+    With few trials the residual mean square is often near 0 by chance, and standard errors with it; below 1 it is taken as 1.
+
+    Source: Knapp and Hartung (2003), Statistics in Medicine 22, 2693-2710.
+    """
+    return {"wald": "wald", "t": "t", "henmi_copas": "wald"}.get(ci, "hartung_knapp_adhoc")
 
 
 def _moderation(
@@ -232,5 +235,4 @@ def _moderation(
     found = meta_regression(yi, vi, design, tau2=method, ci=cast(Any, regression_rule(ci)))
     numbers = (found.estimate, found.std_error, found.lower, found.upper, found.p_value)
     slopes = tuple(Slope(name, *(float(np.asarray(number)[i]) for number in numbers)) for i, name in enumerate(("intercept", *names)))
-    wald = meta_regression(yi, vi, design, tau2=method, ci="wald")
-    return Moderation(slopes, found, bool(found.std_error[0] < wald.std_error[0] * (1 - 1e-9)))
+    return Moderation(slopes, found)

@@ -72,7 +72,7 @@ def selected(*steps: float) -> Run:
             why = "no study on one side of a step" if status == Status.EMPTY_CELL else FIT_SENTENCES[Status(status)]
             return Answer(np.nan, np.nan, np.nan, np.nan, np.nan, why)
         chances = ", ".join(f"{weight:.2f}" for weight in found.weight[0, 1:])
-        return _of_wald(found, f"relative chance of publication {chances}; test of selection P = {float(found.p_value[0]):.2f}")
+        return _of_wald(found, f"relative chance {chances} (P = {float(found.p_value[0]):.2f})")
 
     return run
 

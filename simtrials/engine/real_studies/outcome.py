@@ -66,8 +66,6 @@ class Moderation:
 
     slopes: tuple[Slope, ...]
     fit: MetaRegression
-    short: bool
-    """the residual mean square is below 1, so that Hartung and Knapp's standard errors are below Wald's"""
 
 
 @dataclass(frozen=True, slots=True)
