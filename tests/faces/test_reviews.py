@@ -129,6 +129,14 @@ def test_unpublished_studies_are_hollow():
     assert (len(seen.get_xdata()), len(hidden.get_xdata())) == (funnel.published.sum(), 60 - funnel.published.sum())
 
 
+def test_studies_at_the_same_place_can_be_told_from_one():
+    funnel = funnel_of(review("trials", "remission"))
+    assert len(set(zip(funnel.yi, funnel.vi, strict=True))) == 4
+    marks = [line for axes in drawn(funnel).axes for line in axes.lines if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in marks] == [5, 1]
+    assert "Ring: another study at the same place." in " ".join(text.get_text() for text in drawn(funnel).texts)
+
+
 SENTENCES = {
     "Mean above zero; a new trial's true effect may be below zero.": ([0.2, 0.9, 0.5, 0.8, 0.3, 0.7], 0.02, {}),
     "Mean below zero; a new trial's true effect may be above zero.": ([-0.2, -0.9, -0.5, -0.8, -0.3, -0.7], 0.02, {}),

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from simtrials.core.arrays import BoolArray, FloatArray
+from simtrials.core.arrays import BoolArray, FloatArray, IntArray
 from simtrials.report import look
 from simtrials.report.effects import Effect
 from simtrials.report.figures.canvas import Sheet, apart, finished, number_axis, round_steps, sheet, text_width
@@ -71,6 +71,7 @@ class Funnel:
 
     def _how_to_read(self) -> str:
         parts = ["Mark: a study, small ones at the bottom. Shaded: its own two-sided P is between .10 and .05 (darker), between .05 and .01 (paler)."]
+        parts += ["Ring: another study at the same place."] if _coinciding(self).size else []
         parts += ["Hollow: not published (known in simulations only)."] if not self.seen.all() else []
         return " ".join(parts)
 
@@ -121,9 +122,18 @@ class Funnel:
         directions(page, across(0.0), BOTTOM_MM - 7.0, self.effect)
 
 
+def _coinciding(funnel: Funnel) -> IntArray:
+    """Places of studies whose effect and variance an earlier study has too."""
+    places = np.round(np.column_stack([funnel.yi, funnel.vi]), 9)
+    first = np.unique(places, axis=0, return_index=True)[1]
+    return np.setdiff1d(np.arange(len(places)), first)
+
+
 def _points(axes: Axes, funnel: Funnel) -> None:
     x, y = funnel.effect.shown(funnel.yi), np.sqrt(funnel.vi)
     seen = funnel.seen
     axes.plot(x[seen], y[seen], "o", ms=look.MARKER_PT, mfc=look.ACCENT, mec=look.WHITE, mew=0.5, zorder=4)
+    for place in np.unique(np.column_stack([x, y])[_coinciding(funnel)], axis=0):
+        axes.plot(*place[:, np.newaxis], "o", ms=look.MARKER_PT + 3.5, mfc="none", mec=look.ACCENT, mew=0.8, zorder=3)
     if not seen.all():
         axes.plot(x[~seen], y[~seen], "o", ms=look.MARKER_PT - 0.5, mfc="none", mec=look.CONTROL, mew=0.9, zorder=3)
