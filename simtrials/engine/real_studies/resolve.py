@@ -90,7 +90,7 @@ class _Sorting:
             self.problems.append(Problem(_lines(rows), f"{_names(parts)} {_is(parts)} a subgroup of {_names(wholes)}, sample {sample}; {remedy}"))
             return []
         keep, drop = (wholes, parts) if self.subgroups == "prefer_whole" else (parts, wholes)
-        reason = "a subgroup of a trial that is in whole" if keep is wholes else "a whole trial of which a subgroup is in"
+        reason = "part of a trial that counts in whole" if keep is wholes else "whole trial of which a subgroup counts"
         self.left_out += [(row, reason) for row in drop]
         word = "the whole trial is used" if keep is wholes else f"the subgroup{'s are' if len(parts) > 1 else ' is'} used"
         self.notes.append(f"{_names(parts)}: part of {_names(wholes)}; {word}.")

@@ -96,7 +96,7 @@ def _title(review: Review) -> str:
     outcome = review.question.outcome
     about = outcome.spoken.capitalize() if outcome is not None else "Effects"
     where = f", where {review.where}" if review.where else ""
-    return f"{about}, {trials_in_words(review)}: {review.source}{where}"
+    return f"{about}, {trials_in_words(review)} (data: {review.source}{where})"
 
 
 def _sentence(review: Review) -> str:
