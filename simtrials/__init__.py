@@ -14,25 +14,38 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "DeclarationError": "simtrials.core.errors",
+    "EvidenceScenario": "simtrials.engine.evidence.scenario",
     "Scenario": "simtrials.engine.scenario",
     "SimtrialsError": "simtrials.core.errors",
     "analyze": "simtrials.engine.real_trial.analyze",
     "fit_course": "simtrials.engine.real_trial.course",
     "fit_population": "simtrials.engine.population_fit",
-    "load": "simtrials.engine.result",
+    "load": "simtrials.engine.run",
     "read": "simtrials.engine.files",
     "run": "simtrials.engine.run",
 }
-__all__ = ["DeclarationError", "Scenario", "SimtrialsError", "__version__", "analyze", "fit_course", "fit_population", "load", "read", "run"]
+__all__ = [
+    "DeclarationError",
+    "EvidenceScenario",
+    "Scenario",
+    "SimtrialsError",
+    "__version__",
+    "analyze",
+    "fit_course",
+    "fit_population",
+    "load",
+    "read",
+    "run",
+]
 
 if TYPE_CHECKING:
     from simtrials.core.errors import DeclarationError, SimtrialsError
+    from simtrials.engine.evidence.scenario import EvidenceScenario
     from simtrials.engine.files import read
     from simtrials.engine.population_fit import fit_population
     from simtrials.engine.real_trial.analyze import analyze
     from simtrials.engine.real_trial.course import fit_course
-    from simtrials.engine.result import load
-    from simtrials.engine.run import run
+    from simtrials.engine.run import load, run
     from simtrials.engine.scenario import Scenario
 
 

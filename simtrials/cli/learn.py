@@ -16,6 +16,7 @@ TEMPLATES = {
     "crossover_effect": ("raison_2013", "benefit above, harm below a CRP value"),
     "t_test": ("textbook_t", "two means"),
     "proportions": ("textbook_proportions", "two proportions"),
+    "review": ("review_2026", "bodies of evidence: small trials, what a review of them sees"),
 }
 
 
@@ -30,7 +31,7 @@ def kinds(
 
     See also: schema, new
     """
-    import simtrials.engine.scenario  # noqa: F401
+    import simtrials.engine.files  # noqa: F401
     from simtrials.cli.fields import field_lines
     from simtrials.core.errors import SimtrialsError, did_you_mean
     from simtrials.core.registry import Registry
@@ -67,16 +68,18 @@ def _scales() -> None:
 
 
 @app.command(rich_help_panel="Learn")
-def schema() -> None:
+def schema(
+    evidence: Annotated[bool, typer.Option("--evidence/--trial", help="Of scenarios of bodies of evidence, or of trials.")] = False,
+) -> None:
     """Print the JSON Schema of a scenario, for editors and other programs.
 
     Example:  simtrials schema > simtrials.schema.json
 
     See also: kinds
     """
-    from simtrials.engine.schema import scenario_schema
+    from simtrials.engine.schema import evidence_schema, scenario_schema
 
-    typer.echo(json.dumps(scenario_schema(), indent=1))
+    typer.echo(json.dumps(evidence_schema() if evidence else scenario_schema(), indent=1))
 
 
 @app.command(rich_help_panel="Learn")

@@ -38,8 +38,8 @@ Ci = Annotated[
     ),
 ]
 Prediction = Annotated[
-    str | None,
-    typer.Option(help="Rule of the prediction interval: as_interval, normal, t_k_minus_1, t_k_minus_2. Default: as_interval.", metavar="NAME"),
+    str,
+    typer.Option(help="Rule of the prediction interval: as_interval, normal, t_k_minus_1, t_k_minus_2.", metavar="NAME"),
 ]
 
 
@@ -54,7 +54,7 @@ def meta(
     shared_control: SharedControl = "combine",
     method: Method = "REML",
     ci: Ci = "hartung_knapp",
-    prediction: Prediction = None,
+    prediction: Prediction = "as_interval",
     by: Annotated[
         str | None,
         typer.Option(

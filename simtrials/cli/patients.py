@@ -28,10 +28,10 @@ def patients(
     """
     import json
 
-    from simtrials.engine.files import read
+    from simtrials.engine.files import read_trial
     from simtrials.engine.patients import patients as of_trial
 
-    found = of_trial(read(file, changes(set_)), trial, hidden)
+    found = of_trial(read_trial(file, changes(set_)), trial, hidden)
     visits, subjects = found.write(out)
     if as_json:
         typer.echo(json.dumps({"trial": trial, "visits": str(visits), "subjects": str(subjects), "n_patients": len(found.subjects)}, indent=1))

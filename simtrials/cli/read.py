@@ -27,7 +27,7 @@ def show(results: Results, as_json: Json = False, quiet: Quiet = False) -> None:
     typer.echo(run.summary())
     if quiet:
         return
-    typer.echo(f"  digest {run.digest}  seed {run.scenario.seed}  {record['started']}\n  {versions}")
+    typer.echo(f"  digest {run.digest}  seed {run.seed}  {record['started']}\n  {versions}")
 
 
 @app.command(rich_help_panel="Read")

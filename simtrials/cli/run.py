@@ -41,7 +41,7 @@ def run(
     from simtrials.core.kernels import compiled_before
     from simtrials.engine.files import read
     from simtrials.engine.run import run as run_scenario
-    from simtrials.report.text import head, summary
+    from simtrials.report.text import head
 
     scenario = read(file, changes(set_))
     told = not quiet and not as_json
@@ -69,7 +69,7 @@ def run(
             raise Stopped(f"stopped at {bar.done:,} of {bar.total:,}; run the same command to continue") from None
     if report:
         result.report()
-    typer.echo(json.dumps(result.to_dict(), indent=1) if as_json else summary(result, headed=not told))
+    typer.echo(json.dumps(result.to_dict(), indent=1) if as_json else result.summary(headed=not told))
 
 
 @app.command(rich_help_panel="Plan")
@@ -83,13 +83,19 @@ def check(file: File, set_: Set = None, as_json: Json = False, quiet: Quiet = Fa
     See also: run, new, kinds
     """
     from simtrials.engine.cells import cells_of
+    from simtrials.engine.evidence.scenario import EvidenceScenario
     from simtrials.engine.files import read, tables_of
     from simtrials.engine.portrait import portrait
     from simtrials.engine.run import expected_seconds, ready
     from simtrials.report.checks import check_text
+    from simtrials.report.evidence.checks import check_evidence
 
     scenario = read(file, changes(set_))
     tables = tables_of(scenario)
+    if isinstance(scenario, EvidenceScenario):
+        found = check_evidence(scenario, tables)
+        typer.echo(json.dumps(found.plain(), indent=1) if as_json else found.text())
+        return
     cells = cells_of(scenario, {name: table.checksum for name, table in tables.items()}, null=True)
     simulations = [ready(cell.scenario, tables) for cell in cells]
     picture, seconds = portrait(scenario, simulations[0].trial), expected_seconds(simulations[0], scenario.n_replicates, len(cells))

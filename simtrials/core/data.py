@@ -15,7 +15,9 @@ from simtrials.core.expressions import Column
 Improves = Literal["down", "up"]
 EffectScale = Literal[
     "difference",
+    "standardized_mean_difference",
     "risk_difference",
+    "arcsine_difference",
     "log_risk_ratio",
     "log_odds_ratio",
     "log_hazard_ratio",
@@ -139,7 +141,7 @@ class Estimates:
     The test compares `statistic` with the critical value of t on `df` degrees of freedom (infinite: normal), unless `p_value` is given.
     The interval is estimate +- critical value x std_error unless `lower` and `upper` are given. Ratios are on the log scale. `decision` is
     given by analyses that do not test: 1 for a benefit shown, -1 for harm, 0 for neither. `truth` is the value of the estimand in each trial,
-    where it depends on the trial's patients. `flags` are things to count, (R,) bool by name.
+    where it depends on the trial's patients. `flags` are things to count, (R,) bool by name; `numbers` are things to average, (R,) by name.
     """
 
     estimate: FloatArray
@@ -155,6 +157,7 @@ class Estimates:
     decision: AnyArray | None = None
     truth: FloatArray | None = None
     flags: Mapping[str, BoolArray] = field(default_factory=dict)
+    numbers: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def tested_by(self, statistic: FloatArray, status: AnyArray) -> "Estimates":
         """The same estimates with another test, which is compared with the normal distribution; its status says what can be concluded."""
@@ -163,6 +166,10 @@ class Estimates:
     def counting(self, flags: Mapping[str, BoolArray]) -> "Estimates":
         """The same estimates with these things to count."""
         return replace(self, flags=dict(flags))
+
+    def averaging(self, numbers: Mapping[str, FloatArray]) -> "Estimates":
+        """The same estimates with these numbers to average."""
+        return replace(self, numbers=dict(numbers))
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class Judged:
     status: AnyArray
     truth: FloatArray | None = None
     flags: Mapping[str, BoolArray] = field(default_factory=dict)
+    numbers: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ class Tally:
     significant: FloatArray = field(default_factory=lambda: np.zeros(3))
     failures: dict[int, int] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)
+    numbers: dict[str, FloatArray] = field(default_factory=dict)
+    """name -> how many replicates have the number, its sum and its sum of squares"""
 
     def add(self, judged: Judged) -> None:
         """Count a block in."""
@@ -113,6 +116,10 @@ class Tally:
             self.failures[code] = self.failures.get(code, 0) + count
         for label, flag in judged.flags.items():
             self.flags[label] = self.flags.get(label, 0) + int(flag.sum())
+        for label, number in judged.numbers.items():
+            finite = number[np.isfinite(number)]
+            sums = np.array([finite.size, finite.sum(), (finite * finite).sum()])
+            self.numbers[label] = self.numbers.get(label, np.zeros(3)) + sums
 
     @property
     def n_failed(self) -> int:
@@ -130,6 +137,14 @@ class Tally:
         yield from self._among_significant()
         for label, count in self.flags.items():
             yield self._share(label, count, self.n)
+        for label, sums in self.numbers.items():
+            yield self._mean(label, *sums)
+
+    def _mean(self, name: str, n: float, total: float, squares: float) -> Measure:
+        if n < 2:
+            return self._make(name, np.nan, np.nan, "fewer than two replicates have it")
+        mean = total / n
+        return self._make(name, mean, np.sqrt(max(squares / n - mean**2, 0.0) / (n - 1)), self._left_out(self.n - int(n), "replicates without it"))
 
     def _make(self, name: str, value: float, mcse: float, note: str = "") -> Measure:
         return Measure(name, float(value), float(mcse), self.n, self.n_failed, note)

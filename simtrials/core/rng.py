@@ -28,15 +28,19 @@ class Purpose(IntEnum):
 class Streams:
     """The generators of one block: ``streams["crp.sample"]`` is the stream of that quantity, and asking again goes on where it stopped."""
 
-    __slots__ = ("_made", "block", "purpose", "seed")
+    __slots__ = ("_made", "block", "prefix", "purpose", "seed")
 
-    def __init__(self, seed: int, purpose: Purpose, block: int) -> None:
-        self.seed, self.purpose, self.block = seed, purpose, block
+    def __init__(self, seed: int, purpose: Purpose, block: int, prefix: str = "") -> None:
+        self.seed, self.purpose, self.block, self.prefix = seed, purpose, block, prefix
         self._made: dict[str, np.random.Generator] = {}
+
+    def below(self, path: str) -> "Streams":
+        """Streams of a part that has the same names for its quantities as its siblings: ``below("studies.3")["endpoints.madrs"]``."""
+        return Streams(self.seed, self.purpose, self.block, f"{self.prefix}{path}/")
 
     def __getitem__(self, path: str) -> np.random.Generator:
         if path not in self._made:
-            sequence = np.random.SeedSequence(self.seed, spawn_key=(int(self.purpose), self.block, _number(path)))
+            sequence = np.random.SeedSequence(self.seed, spawn_key=(int(self.purpose), self.block, _number(self.prefix + path)))
             self._made[path] = np.random.Generator(np.random.SFC64(sequence))
         return self._made[path]
 

@@ -13,6 +13,9 @@ class Status(IntEnum):
     SEPARATED = 4
     NOT_CONVERGED = 5
     EMPTY_CELL = 6
+    TOO_FEW_STUDIES = 20
+    SINGLE_STUDY = 21
+    ZERO_VARIANCE = 22
 
 
 SENTENCES = {
@@ -23,4 +26,7 @@ SENTENCES = {
     Status.SEPARATED: "logistic fit separated",
     Status.NOT_CONVERGED: "the fit did not converge",
     Status.EMPTY_CELL: "no events (or only events) in an arm",
+    Status.TOO_FEW_STUDIES: "too few studies",
+    Status.SINGLE_STUDY: "only one study",
+    Status.ZERO_VARIANCE: "a study has no sampling variance",
 }

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from simtrials.core.rng import BLOCK_SIZE, Purpose, Streams
 from simtrials.engine.memory import keep_freed_memory
 from simtrials.inference.analyses import Analysis
 from simtrials.inference.estimands import TREATMENT_POLICY, Estimand, as_analysed
+from simtrials.inference.judge import Levels
 from simtrials.trial import PreparedTrial, simulate
 from simtrials.trial.departures import IntercurrentEvent
 
@@ -23,7 +24,7 @@ Columns = dict[str, AnyArray]
 Backend = Literal["auto", "serial", "threads", "loky", "dask"]
 REQUIRED = ("estimate", "std_error", "statistic", "df")
 OPTIONAL = ("lower", "upper", "p_value", "decision", "truth")
-FLAG = "flag: "
+FLAG, NUMBER = "flag: ", "number: "
 NOT_ENROLLED = "not enrolled: "
 """Starts the column that counts candidates who fail a rule; no analysis can have such a name."""
 SERIAL_BELOW = 3.0
@@ -36,6 +37,23 @@ class Meaning:
 
     scale: EffectScale
     benefit: Literal[1, -1]
+
+
+class Simulated(Protocol):
+    """What turns the number of a block into columns of estimates."""
+
+    @property
+    def analyses(self) -> Mapping[str, Levels]:
+        """The analyses, or syntheses, by name."""
+
+    def columns(self, block: int) -> Columns:
+        """Columns of one block, (256,) each."""
+
+    def many(self, blocks: Sequence[int]) -> list[Columns]:
+        """Several blocks, one after another."""
+
+    def meanings(self) -> dict[str, Meaning]:
+        """What the columns of each are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +78,7 @@ class Simulation:
         columns: Columns = {"screened": simulated.screening.n_screened.astype(np.int32)}
         columns |= {f"{NOT_ENROLLED}{label}": counts.astype(np.int32) for label, counts in simulated.screening.failures.items()}
         for name, found in self.estimates(simulated.data, Streams(self.seed, Purpose.RUN, block)).items():
-            columns |= _columns_of(name, found)
+            columns |= columns_of(name, found)
         return columns
 
     def estimates(self, data: TrialData, streams: Streams) -> dict[str, Estimates]:
@@ -103,10 +121,11 @@ class Simulation:
         return {name: Meaning(estimates.scale, estimates.benefit) for name, estimates in found.items()}
 
 
-def _columns_of(name: str, found: Estimates) -> Columns:
+def columns_of(name: str, found: Estimates) -> Columns:
     columns: Columns = {f"{name}/{field}": getattr(found, field) for field in REQUIRED}
     columns |= {f"{name}/{field}": getattr(found, field) for field in OPTIONAL if getattr(found, field) is not None}
     columns |= {f"{name}/{FLAG}{label}": flag for label, flag in found.flags.items()}
+    columns |= {f"{name}/{NUMBER}{label}": number for label, number in found.numbers.items()}
     return columns | {f"{name}/status": found.status.astype(np.int8)}
 
 
@@ -114,13 +133,17 @@ def estimates_of(name: str, columns: Mapping[str, AnyArray], meaning: Meaning) -
     """The estimates of one analysis, put together again from columns."""
     estimate, std_error, statistic, df, status = (columns[f"{name}/{field}"] for field in (*REQUIRED, "status"))
     lower, upper, p_value, decision, truth = (columns.get(f"{name}/{field}") for field in OPTIONAL)
-    start = f"{name}/{FLAG}"
-    flags = {column.removeprefix(start): values for column, values in columns.items() if column.startswith(start)}
-    return Estimates(estimate, std_error, statistic, df, status, meaning.scale, meaning.benefit, lower, upper, p_value, decision, truth, flags)
+    flags, numbers = (_below(f"{name}/{start}", columns) for start in (FLAG, NUMBER))
+    rest = lower, upper, p_value, decision, truth, flags, numbers
+    return Estimates(estimate, std_error, statistic, df, status, meaning.scale, meaning.benefit, *rest)
+
+
+def _below(start: str, columns: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+    return {column.removeprefix(start): values for column, values in columns.items() if column.startswith(start)}
 
 
 def run_blocks(
-    simulation: Simulation, blocks: Sequence[int], n_jobs: int, backend: Backend = "auto", scheduler: str | None = None
+    simulation: Simulated, blocks: Sequence[int], n_jobs: int, backend: Backend = "auto", scheduler: str | None = None
 ) -> Iterator[tuple[int, Columns]]:
     """Columns of each block, in order. The first block is done here, so that kernels are compiled once and the work can be estimated."""
     if not blocks:

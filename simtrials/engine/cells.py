@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from simtrials.core.data import Table
 from simtrials.core.errors import DeclarationError, Problem, did_you_mean
 from simtrials.engine.blocks import Simulation
+from simtrials.engine.declared import NULL, SCENARIO
 from simtrials.engine.files import located, scenario_from, set_at
 from simtrials.engine.memory import keep_freed_memory
 from simtrials.engine.scenario import Scenario
 from simtrials.trial import prepare
 from simtrials.trial.checks import names_in
 from simtrials.trial.departures import Sites
-
-SCENARIO, NULL = "scenario", "null"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import ValidationError, create_model
@@ -16,15 +16,21 @@ from simtrials.core.check import Component, problems_of, shown
 from simtrials.core.data import Table
 from simtrials.core.errors import DeclarationError, Problem, SimtrialsError, did_you_mean
 from simtrials.core.expressions import Category, Column
+from simtrials.engine.declared import Declared
+from simtrials.engine.evidence.scenario import EvidenceScenario, evidence_scenario_problems
 from simtrials.engine.scenario import Scenario, scenario_problems
 from simtrials.trial.checks import Draft
 
-NAMED = ("assays", "endpoints", "departures", "estimands", "analyses", "patterns")
+NAMED = ("assays", "endpoints", "departures", "estimands", "analyses", "patterns", "outcomes", "syntheses", "variants")
 """Tables of named items; each item is checked on its own."""
+Readable = Scenario | EvidenceScenario
+M = TypeVar("M", bound=Declared)
 
 
-def read(path: str | Path, changes: Mapping[str, Any] | None = None) -> Scenario:
+def read(path: str | Path, changes: Mapping[str, Any] | None = None) -> Readable:
     """Read a scenario file (or a shipped scenario by name); `changes` sets fields by their path before anything is checked.
+
+    A file with [studies] declares bodies of evidence, any other a trial.
 
     Raises
     ------
@@ -37,7 +43,7 @@ def read(path: str | Path, changes: Mapping[str, Any] | None = None) -> Scenario
         set_at(raw, place, value)
         _forget_sources(raw, place, value)
     try:
-        return scenario_from(raw, source.parent).in_folder(source.parent, source)
+        return declared_from(raw, source.parent).in_folder(source.parent, source)
     except DeclarationError as error:
         raise located(error.problems, source) from None
 
@@ -79,15 +85,46 @@ def parse_toml(source: Path) -> dict[str, Any]:
         raise DeclarationError([Problem("", "this is not a text file in UTF-8; save it as UTF-8")], source.name) from None
 
 
-def scenario_from(raw: Mapping[str, Any], folder: Path | None = None) -> Scenario:
-    """A scenario from plain tables; data files are looked for in `folder`.
+def read_trial(path: str | Path, changes: Mapping[str, Any] | None = None) -> Scenario:
+    """The scenario of a trial.
 
-    Every part is checked by itself, then the parts that could be read against each other.
+    Raises
+    ------
+    SimtrialsError
+        When the file declares bodies of evidence.
     """
+    found = read(path, changes)
+    if not isinstance(found, Scenario):
+        raise SimtrialsError(f"{path} declares bodies of evidence, and this is about the patients of one trial; name the scenario of a trial")
+    return found
+
+
+def is_evidence(raw: Mapping[str, Any]) -> bool:
+    """Whether a file declares bodies of evidence: it has studies or syntheses."""
+    return "studies" in raw or "syntheses" in raw
+
+
+def declared_from(raw: Mapping[str, Any], folder: Path | None = None) -> Readable:
+    """A scenario of either kind from plain tables."""
+    return evidence_from(raw, folder) if is_evidence(raw) else scenario_from(raw, folder)
+
+
+def scenario_from(raw: Mapping[str, Any], folder: Path | None = None) -> Scenario:
+    """The scenario of a trial from plain tables; data files are looked for in `folder`."""
+    return _checked(Scenario, scenario_problems, raw).in_folder(folder)
+
+
+def evidence_from(raw: Mapping[str, Any], folder: Path | None = None) -> EvidenceScenario:
+    """The scenario of bodies of evidence from plain tables; data files are looked for in `folder`."""
+    return _checked(EvidenceScenario, evidence_scenario_problems, raw).in_folder(folder)
+
+
+def _checked(model: type[M], cross_checks: Callable[[Draft], Iterable[Problem]], raw: Mapping[str, Any]) -> M:
+    """Every part is checked by itself, then the parts that could be read against each other."""
     problems: list[Problem] = []
     parts: dict[str, Any] = {}
     broken: dict[str, set[str]] = {}
-    fields = Scenario.model_fields
+    fields = model.model_fields
     problems += [Problem(name, "is not known here" + did_you_mean(name, fields)) for name in raw if name not in fields]
     for name, info in fields.items():
         if name not in raw:
@@ -96,41 +133,41 @@ def scenario_from(raw: Mapping[str, Any], folder: Path | None = None) -> Scenari
             else:
                 parts[name] = info.get_default(call_default_factory=True)
         elif name in NAMED and isinstance(raw[name], Mapping):
-            parts[name], lost = _named_items(name, raw[name], problems)
+            parts[name], lost = _named_items(model, name, raw[name], problems)
             broken[name] = lost
             if not parts[name] and not lost and info.is_required():
                 problems.append(Problem(name, "needs at least one item"))
         else:
-            _one_field(name, raw[name], parts, problems)
-    problems += scenario_problems(Draft(parts, broken))
+            _one_field(model, name, raw[name], parts, problems)
+    problems += cross_checks(Draft(parts, broken))
     if problems:
         raise DeclarationError(problems)
-    return Scenario.model_validate({name: parts[name] for name in fields if name in raw}).in_folder(folder)
+    return model.model_validate({name: parts[name] for name in fields if name in raw})
 
 
-def _named_items(name: str, items: Mapping[str, Any], problems: list[Problem]) -> tuple[dict[str, Any], set[str]]:
+def _named_items(model: type[Component], name: str, items: Mapping[str, Any], problems: list[Problem]) -> tuple[dict[str, Any], set[str]]:
     found: dict[str, Any] = {}
     lost: set[str] = set()
     for item, value in items.items():
         try:
-            found |= getattr(_only(name).model_validate({name: {item: value}}), name)
+            found |= getattr(_only(model, name).model_validate({name: {item: value}}), name)
         except ValidationError as error:
             lost.add(item)
             problems += problems_of(error)
     return found, lost
 
 
-def _one_field(name: str, value: Any, parts: dict[str, Any], problems: list[Problem]) -> None:
+def _one_field(model: type[Component], name: str, value: Any, parts: dict[str, Any], problems: list[Problem]) -> None:
     try:
-        parts[name] = getattr(_only(name).model_validate({name: value}), name)
+        parts[name] = getattr(_only(model, name).model_validate({name: value}), name)
     except ValidationError as error:
         problems += problems_of(error)
 
 
 @cache
-def _only(name: str) -> type[Component]:
+def _only(model: type[Component], name: str) -> type[Component]:
     """A model with this one field of a scenario."""
-    info = Scenario.model_fields[name]
+    info = model.model_fields[name]
     return create_model(f"Only_{name}", __base__=Component, **{name: (info.annotation, info)})  # type: ignore[call-overload, no-any-return]
 
 
@@ -210,7 +247,7 @@ def shipped_data() -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder.glob("*.csv"))}
 
 
-def tables_of(scenario: Scenario) -> dict[str, Table]:
+def tables_of(scenario: Readable) -> dict[str, Table]:
     """The data files of a scenario, by the name under which it calls them."""
     names = scenario.population.files() if scenario.population else ()
     try:

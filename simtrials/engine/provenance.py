@@ -16,7 +16,7 @@ from simtrials.core.rng import STREAM_VERSION
 
 LIBRARIES = ("numpy", "scipy", "numba", "llvmlite", "pandas", "pyarrow", "pydantic", "joblib", "matplotlib")
 COMPUTING = ("numpy", "scipy", "numba", "llvmlite")
-COMPUTING_PARTS = ("core", "stats", "trial", "inference", "engine")
+COMPUTING_PARTS = ("core", "stats", "trial", "inference", "evidence", "engine")
 
 
 def versions() -> dict[str, str]:

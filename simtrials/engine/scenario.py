@@ -1,21 +1,17 @@
 """A scenario: a trial, the analyses of it, and how often to simulate it."""
 
-import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, model_validator
 
-from simtrials.core.check import Component, Many, OpenProbability, Within, fault
+from simtrials.core.check import Many, fault
 from simtrials.core.data import EffectScale
 from simtrials.core.errors import Problem, did_you_mean
 from simtrials.core.expressions import ExpressionError, parse
 from simtrials.core.outcomes import OUTCOMES
-from simtrials.core.rng import STREAM_VERSION
-from simtrials.engine.provenance import plugin_sources
+from simtrials.engine.declared import Declared, patterns_name, sources_name_fields
 from simtrials.inference.analyses import ANALYSES, Analysis
 from simtrials.inference.checks import analysis_problems
 from simtrials.inference.estimands import SCALE_OF, TREATMENT_POLICY, Estimand, Target
@@ -24,52 +20,15 @@ from simtrials.trial.departures import IntercurrentEvent
 from simtrials.trial.endpoints import Endpoint
 from simtrials.trial.trial import Trial
 
-NAMES_ONLY = frozenset({"name", "question", "n_replicates", "sources", "target_power", "null_grid", "patterns", "primary"})
-"""Fields that change no draw and no estimate, and so are not part of the digest."""
 
-
-class Pattern(Component):
-    """A result over several analyses: how often do some show a benefit in the same trial while others do not?"""
-
-    shows: Many[str] = Field(default=(), description="analyses that show a benefit")
-    does_not_show: Many[str] = Field(default=(), description="analyses that do not show a benefit; they may show harm")
-    not_significant: Many[str] = Field(default=(), description="analyses that are significant in neither direction")
-    label: str = Field(default="", description="how tables call it")
-
-    @model_validator(mode="after")
-    def _names_something(self) -> Self:
-        both = set(self.shows) & {*self.does_not_show, *self.not_significant}
-        if both:
-            raise fault(f"{sorted(both)[0]!r} cannot both show a benefit and not")
-        if not self.names:
-            raise fault("name at least one analysis in shows, does_not_show or not_significant")
-        return self
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The analyses that it looks at."""
-        return (*self.shows, *self.does_not_show, *self.not_significant)
-
-
-class Scenario(Trial):
+class Scenario(Trial, Declared):
     """Everything that a simulation needs, as one frozen value."""
 
-    name: str = Field(description="short name; results are stored under it", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    question: str = Field(default="", description="the question that the scenario answers; the title of the report")
-    seed: Annotated[int, Within(0, 2**63 - 1)] = Field(default=1, description="seed of all random streams")
-    n_replicates: Annotated[int, Within(2, 100_000_000)] = Field(default=10_000, description="simulated trials")
-    target_power: OpenProbability = Field(default=0.8, description="power that is aimed at, for tables and figures")
     estimands: dict[str, Estimand] = Field(default_factory=dict, description="questions that analyses answer, by name")
     analyses: dict[str, Annotated[Analysis, ANALYSES]] = Field(min_length=1, description="what is estimated and tested, by name")
-    primary: Many[str] = Field(default=(), description="analyses whose power must be precise under --mcse; default: all")
-    patterns: dict[str, Pattern] = Field(default_factory=dict, description="results over several analyses whose frequency is reported")
     null_grid: dict[str, Many[Any]] = Field(
         default_factory=dict, description="values at which the type I error is checked too, as 'path.of.field' = [values]; all combinations are run"
     )
-    sources: dict[str, str] = Field(default_factory=dict, description="where a value comes from, by the path of the field; shown in the report")
-
-    _folder: Path | None = PrivateAttr(default=None)
-    _file: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -84,22 +43,6 @@ class Scenario(Trial):
         texts = [text for analysis in self.analyses.values() for text in analysis.expressions]
         texts += [estimand.population for estimand in self.estimands.values() if estimand.population]
         return tuple(text for text in dict.fromkeys(texts) if not _of_endpoints(text, self.endpoints))
-
-    @property
-    def folder(self) -> Path | None:
-        """The folder in which data files are looked for."""
-        return self._folder
-
-    @property
-    def file(self) -> Path | None:
-        """The file that it was read from."""
-        return self._file
-
-    def in_folder(self, folder: Path | None, file: Path | None = None) -> "Scenario":
-        """The same scenario with data files looked for in `folder`; `file` is where it was read from."""
-        copy = self.model_copy()
-        copy._folder, copy._file = folder, file
-        return copy
 
     @property
     def intercurrent(self) -> tuple[str, ...]:
@@ -136,16 +79,6 @@ class Scenario(Trial):
         departures = {name: departure.without_effects(self.design.arms[0]) for name, departure in self.departures.items()}
         return self.model_copy(update={"endpoints": endpoints, "departures": departures})
 
-    def declaration(self) -> dict[str, Any]:
-        """The scenario as plain values, without what is at its default."""
-        return self.model_dump(mode="json", exclude_defaults=True) | {"name": self.name}
-
-    def digest(self, checksums: Mapping[str, str]) -> str:
-        """Fingerprint of all that changes a draw or an estimate: the declaration, the data, the code of plugins, the version of the streams."""
-        content = {key: value for key, value in self.model_dump(mode="json").items() if key not in NAMES_ONLY}
-        whole = {"scenario": content, "data": dict(sorted(checksums.items())), "streams": STREAM_VERSION, "plugins": plugin_sources(self)}
-        return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:12]  # the order of named items matters to draws
-
 
 def _of_endpoints(text: str, endpoints: Mapping[str, Endpoint]) -> bool:
     """Whether an expression names readings of endpoints only, such as 'shaps.baseline'."""
@@ -164,15 +97,9 @@ def scenario_problems(draft: Draft) -> Iterator[Problem]:
     if draft.has("analyses", "endpoints"):
         for name, analysis in draft.parts["analyses"].items():
             yield from _analysis_fits(draft, name, analysis)
-    if draft.has("analyses", "primary"):
-        for name in draft.parts["primary"]:
-            if name not in draft.parts["analyses"] and not draft.lost("analyses", name):
-                yield Problem("primary", f"no analysis called {name!r}{did_you_mean(name, draft.parts['analyses'])}")
-        for pattern, declared in draft.parts.get("patterns", {}).items():
-            for name in declared.names:
-                if name not in draft.parts["analyses"] and not draft.lost("analyses", name):
-                    yield Problem(f"patterns.{pattern}", f"no analysis called {name!r}{did_you_mean(name, draft.parts['analyses'])}")
-    yield from _sources_name_fields(draft)
+    if draft.has("analyses"):
+        yield from patterns_name(draft, "analyses", "analysis")
+    yield from sources_name_fields(draft, Trial.model_fields)
     for path, values in draft.parts.get("null_grid", {}).items():
         if not values:
             yield Problem(f"null_grid.{path!r}", "needs at least one value")
@@ -187,28 +114,6 @@ def _names_can_be_used(draft: Draft) -> Iterator[Problem]:
         for name in draft.parts.get(part, {}):
             if not re.fullmatch(pattern, name, re.ASCII):
                 yield Problem(f"{part}.{name!r}", f"a name {must}")
-
-
-def _sources_name_fields(draft: Draft) -> Iterator[Problem]:
-    """A source belongs to a field, or to a table of fields, that there is."""
-    for path in draft.parts.get("sources", {}):
-        place: Any = draft.parts
-        for step, part in enumerate(path.split(".")):
-            known = _items_of(place)
-            if part not in known:
-                broken = step == 0 and part in Trial.model_fields
-                if not broken and not (step == 1 and draft.lost(path.split(".")[0], part)):
-                    yield Problem(f"sources.{path!r}", f"there is no field {part!r} there{did_you_mean(part, known)}")
-                break
-            place = known[part]
-
-
-def _items_of(value: Any) -> Mapping[str, Any]:
-    if isinstance(value, Component):
-        return {name: getattr(value, name) for name in type(value).model_fields}
-    if isinstance(value, tuple):
-        return {str(i): item for i, item in enumerate(value)}
-    return value if isinstance(value, Mapping) else {}
 
 
 def _analysis_fits(draft: Draft, name: str, analysis: Analysis) -> Iterator[Problem]:

@@ -1,14 +1,25 @@
-"""The JSON Schema of a scenario, put together from the registries."""
+"""The JSON Schemas of scenarios, put together from the registries."""
 
 from typing import Any
 
 from simtrials.core.registry import SLOT, Registry
+from simtrials.engine.declared import Declared
+from simtrials.engine.evidence.scenario import EvidenceScenario
 from simtrials.engine.scenario import Scenario
 
 
 def scenario_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of a scenario file; each slot is a definition that lists its kinds."""
-    schema = Scenario.model_json_schema()
+    """JSON Schema (2020-12) of the scenario file of a trial; each slot is a definition that lists its kinds."""
+    return _schema_of(Scenario)
+
+
+def evidence_schema() -> dict[str, Any]:
+    """The same of the scenario file of bodies of evidence."""
+    return _schema_of(EvidenceScenario)
+
+
+def _schema_of(model: type[Declared]) -> dict[str, Any]:
+    schema = model.model_json_schema()
     definitions = schema.setdefault("$defs", {})
     definitions |= _slots()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_resolved(schema)}

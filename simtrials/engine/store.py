@@ -68,7 +68,7 @@ class CellStore:
                 if not self.path(shard).exists():
                     self.damage.append(Damage(self.path(shard), "is missing"))
                 break
-            blocks = columns["screened"].size // BLOCK_SIZE
+            blocks = _length(columns) // BLOCK_SIZE
             total += blocks
             if blocks < BLOCKS_PER_SHARD:
                 self._open = [{name: values[i * BLOCK_SIZE : (i + 1) * BLOCK_SIZE] for name, values in columns.items()} for i in range(blocks)]
@@ -150,14 +150,19 @@ class CellStore:
             columns = self._read(shard)
             if columns is None:
                 raise SimtrialsError(f"{self.path(shard)} is missing or damaged; run the scenario again to restore it")
-            size = min(left, columns["screened"].size)
+            size = min(left, _length(columns))
             if size == 0:
                 raise SimtrialsError(f"{self.path(shard)} is empty")
             yield {name: values[:size] for name, values in columns.items()}
-            if columns["screened"].size < BLOCKS_PER_SHARD * BLOCK_SIZE and left > size:
+            if _length(columns) < BLOCKS_PER_SHARD * BLOCK_SIZE and left > size:
                 raise SimtrialsError(f"{self.path(shard)} ends after {size:,} replicates; run the scenario again to restore the rest")
             left -= size
             shard += 1
+
+
+def _length(columns: Mapping[str, AnyArray]) -> int:
+    """Replicates of a shard."""
+    return int(next(iter(columns.values())).size) if columns else 0
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

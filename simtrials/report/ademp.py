@@ -5,7 +5,7 @@ Source: Morris, White & Crowther 2019, Statistics in Medicine 38:2074.
 
 from collections.abc import Iterator
 
-from simtrials.engine.cells import NULL, SCENARIO
+from simtrials.engine.declared import NULL, SCENARIO
 from simtrials.engine.result import Run
 from simtrials.inference.analyses import SETS, Analysis, Bayesian
 from simtrials.report import numbers

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from simtrials.engine.cells import SCENARIO
+from simtrials.engine.declared import SCENARIO
 from simtrials.engine.result import Run
 from simtrials.engine.scenario import Scenario
 from simtrials.report import numbers

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simtrials.engine.cells import SCENARIO
+from simtrials.engine.declared import SCENARIO
 from simtrials.engine.result import Run
 from simtrials.engine.store import write_whole
 from simtrials.report import look, numbers, questions, tables

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from simtrials.engine.cells import NULL, SCENARIO
+from simtrials.engine.declared import NULL, SCENARIO
 from simtrials.engine.result import Run
 from simtrials.engine.scenario import Scenario
 from simtrials.inference.estimands import STRATEGIES, Target

@@ -140,7 +140,7 @@ def _heterogeneity(review: Review, effect: Effect) -> list[str]:
 def finding(review: Review, effect: Effect) -> str:
     """Where the mean and a new trial's true effect lie against no effect: `Mean above zero; a new trial's true effect may be below zero.`"""
     found, null = review.pooled, effect.null_in_words
-    if review.status and len(review.studies) > 1:
+    if math.isnan(float(found.estimate)):
         return f"No mean: {review.status}."
     low, high = float(found.lower), float(found.upper)
     what = "Mean" if len(review.studies) > 1 else "One trial, its own estimate; effect"
@@ -254,12 +254,13 @@ def _methods(review: Review, effect: Effect) -> str:
         return ""
     rows: list[tuple[str, ...]] = [("other methods", f"{effect.label} (95% CI)", "P", "")]
     for one in review.also:
-        failed = math.isnan(one.estimate)
-        numbers = (DASH, DASH) if failed else (effect.interval(one.estimate, one.lower, one.upper), p_value(one.p_value))
-        rows.append((one.label, *numbers, one.note))
+        if math.isnan(one.estimate):
+            rows.append((one.label, f"{DASH} {one.note}", "", ""))
+            continue
+        rows.append((one.label, effect.interval(one.estimate, one.lower, one.upper), p_value(one.p_value), one.note))
     told = "Relative chance: of publication, against the most significant results; P: of no selection."
     return "\n".join(
-        [aligned(rows, right=(2,), flexible=(3, 0)), *([paragraph(told, "  ")] if any("chance" in one.note for one in review.also) else [])]
+        [aligned(rows, right=(2,), flexible=(3, 1, 0)), *([paragraph(told, "  ")] if any("chance" in one.note for one in review.also) else [])]
     )
 
 

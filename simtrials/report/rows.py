@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from simtrials.core.measures import Tally, share_mcse
 from simtrials.core.status import SENTENCES, Status
-from simtrials.engine.cells import NULL, SCENARIO
+from simtrials.engine.declared import NULL, SCENARIO
 from simtrials.engine.result import Run
 from simtrials.report import numbers
 from simtrials.report.look import MANY_FAILED
@@ -99,29 +99,29 @@ def reasons_in_words(count: Count) -> str:
     return ", ".join(f"{reason_in_words(status)} ({numbers.whole(n)})" for status, n in ordered)
 
 
-def failure_sentences(rows: list[PowerRow]) -> Iterator[str]:
+def failure_sentences(rows: list[PowerRow], noun: str = "trials") -> Iterator[str]:
     """What happened to replicates without an estimate: one sentence per analysis that has any."""
     for row in rows:
         count, who = row.count, f"{row.question}, {row.label}"
         if count.none_estimable:
-            yield f"{who}: no result, none of {numbers.whole(count.of)} trials could be estimated: {reasons_in_words(count)}."
+            yield f"{who}: no result, none of {numbers.whole(count.of)} {noun} could be estimated: {reasons_in_words(count)}."
         elif count.failed:
             tested = count.of - count.failed
             others = f"power among the {numbers.whole(tested)} others {numbers.in_percent(count.shown, tested)}"
-            failed = f"{numbers.whole(count.failed)} of {numbers.whole(count.of)} trials could not be estimated and count as no benefit shown"
+            failed = f"{numbers.whole(count.failed)} of {numbers.whole(count.of)} {noun} could not be estimated and count as no benefit shown"
             yield f"{who}: {failed}: {reasons_in_words(count)}; {others}."
         if count.infinite:
             yield f"{who}: {numbers.whole(count.infinite)} of {numbers.whole(count.of)} estimates are infinite; their tests count."
 
 
-def caution(rows: list[PowerRow]) -> str:
+def caution(rows: list[PowerRow], noun: str = "trials") -> str:
     """The warning that precedes the answer when an analysis failed in more than 5% of the trials; else empty."""
     bad = [row for row in rows if row.count.failed > MANY_FAILED * row.count.of]
     if not bad:
         return ""
     shares = [f"{row.question}, {row.label}: {_share_failed(row.count)}" for row in bad]
     many = numbers.percent(MANY_FAILED)
-    return f"Caution: more than {many}% of the trials could not be estimated ({'; '.join(shares)}). They count as no benefit shown."
+    return f"Caution: more than {many}% of the {noun} could not be estimated ({'; '.join(shares)}). They count as no benefit shown."
 
 
 def _share_failed(count: Count) -> str:

@@ -6,7 +6,7 @@
 from collections.abc import Sequence
 
 from simtrials.core.measures import Measure
-from simtrials.engine.cells import NULL, SCENARIO
+from simtrials.engine.declared import NULL, SCENARIO
 from simtrials.engine.result import Run
 from simtrials.engine.scenario import Scenario
 from simtrials.inference.analyses import Bayesian

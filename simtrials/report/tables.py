@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simtrials.core.measures import Measure, Tally
-from simtrials.engine.cells import SCENARIO
+from simtrials.engine.declared import SCENARIO
 from simtrials.engine.result import Run
 from simtrials.report import numbers
 from simtrials.report.checks import outcome_rows, people_rows, tenths

@@ -5,7 +5,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from simtrials.engine.declared import Declared
 from simtrials.engine.result import Run
+from simtrials.engine.results import Results
 from simtrials.engine.scenario import Scenario
 from simtrials.report import numbers
 from simtrials.report.departures import loss_sentences
@@ -26,7 +28,7 @@ def summary(run: Run, headed: bool = True) -> str:
     return "\n".join(block for block in blocks if block)
 
 
-def head(scenario: Scenario) -> str:
+def head(scenario: Declared) -> str:
     """Name and question."""
     return paragraph(f"{scenario.name}: {scenario.question}" if scenario.question else scenario.name)
 
@@ -121,21 +123,21 @@ def next_command(run: Run, rows: Sequence[PowerRow]) -> str:
     return f"simtrials{plugins(run)} patients {scenario_file(run)}{settings(run)} --trial 1 --out patients.csv"
 
 
-def scenario_file(run: Run) -> str:
+def scenario_file(run: Results) -> str:
     """The scenario as the command named it, or the name of its file."""
     words = shlex.split(str(run.record.get("command", "")))
-    named = [word for word in words if word.endswith(".toml") or word == run.scenario.name]
-    return shlex.quote(named[0]) if named else f"{run.scenario.name}.toml"
+    named = [word for word in words if word.endswith(".toml") or word == run.name]
+    return shlex.quote(named[0]) if named else f"{run.name}.toml"
 
 
-def settings(run: Run) -> str:
+def settings(run: Results) -> str:
     """The --set options of the command that made the run, so that another command means the same scenario."""
     words = shlex.split(str(run.record.get("command", "")))
     pairs = [words[i + 1] for i, word in enumerate(words[:-1]) if word == "--set"] + [word[6:] for word in words if word.startswith("--set=")]
     return "".join(f" --set {shlex.quote(pair)}" for pair in pairs)
 
 
-def plugins(run: Run) -> str:
+def plugins(run: Results) -> str:
     """The --plugin options of that command, which come before the name of the command."""
     words = shlex.split(str(run.record.get("command", "")))
     return "".join(f" --plugin {shlex.quote(words[i + 1])}" for i, word in enumerate(words[:-1]) if word == "--plugin")

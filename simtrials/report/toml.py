@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from simtrials.engine.scenario import Scenario
+from simtrials.engine.declared import Declared
 
 INLINE_WIDTH = 88
 
 
-def scenario_toml(scenario: Scenario) -> str:
+def scenario_toml(scenario: Declared) -> str:
     """Every value of the scenario as TOML, those at their default included, so that nothing hangs on the version that reads it."""
     return "\n".join(_table(values_of(scenario), "")).lstrip("\n") + "\n"
 

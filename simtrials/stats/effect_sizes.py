@@ -18,7 +18,7 @@ final SDs, intervals, test statistics and quartiles into them).
 | RR, OR, RD | log risk ratio, log odds ratio, risk difference |
 | AS | difference of arcsine square roots of risks |
 | PETO | Peto's one-step log odds ratio |
-| PHI, YUQ, YUY | phi coefficient, Yule's Q and Y |
+| PHI, YUQ, YUY, RTET | phi coefficient, Yule's Q and Y, tetrachoric correlation |
 | PBIT, OR2DN, OR2DL | probit difference; log odds ratio as SMD, by normal (1.65) and logistic (pi / sqrt 3) latent outcomes |
 """
 

@@ -9,8 +9,9 @@ from scipy.special import ndtri
 
 from simtrials.core.arrays import BoolArray, FloatArray
 from simtrials.core.errors import did_you_mean
+from simtrials.stats.tetrachoric import tetrachoric
 
-CountMeasure = Literal["RR", "OR", "RD", "AS", "PETO", "PHI", "YUQ", "YUY", "PBIT", "OR2DN", "OR2DL"]
+CountMeasure = Literal["RR", "OR", "RD", "AS", "PETO", "PHI", "YUQ", "YUY", "RTET", "PBIT", "OR2DN", "OR2DL"]
 To = Literal["only0", "all", "if0all", "none", "treatment_arm"]
 RULES: tuple[To, ...] = ("only0", "all", "if0all", "none", "treatment_arm")
 
@@ -122,6 +123,10 @@ def _yule_y(t: Tables) -> Effect:
     return y, (1 - y**2) ** 2 / 16 * _log_odds_ratio(t)[1]
 
 
+def _tetrachoric(t: Tables) -> Effect:
+    return tetrachoric(t.a, t.b, t.c, t.d)
+
+
 def _probit_difference(t: Tables) -> Effect:
     active, control = t.a / t.n_active, t.c / t.n_control
     z_active, z_control = ndtri(active), ndtri(control)
@@ -157,6 +162,7 @@ COUNT_EFFECTS: dict[str, Callable[[Tables], Effect]] = {
     "PHI": _quietly(_phi),
     "YUQ": _quietly(_yule_q),
     "YUY": _quietly(_yule_y),
+    "RTET": _quietly(_tetrachoric),
     "PBIT": _quietly(_probit_difference),
     "OR2DN": _quietly(_divided(NORMAL_LATENT)),
     "OR2DL": _quietly(_divided(np.pi / np.sqrt(3))),

@@ -33,12 +33,18 @@ def heterogeneity(pooled: Pooled, tau2: FloatArray | None) -> Heterogeneity:
     p_value = chi2_p_value(q, df)
     with np.errstate(invalid="ignore", divide="ignore"):
         if tau2 is None:
-            i2 = np.where(q > df, 1 - df / q, np.where(np.isnan(q), np.nan, 0.0))
-            h2 = np.where((df == 0) & ~np.isnan(q), 1.0, q / df)
+            i2 = np.where((df > 0) & ~np.isnan(q), np.maximum(0.0, 1 - df / np.maximum(q, df)), np.nan)
+            h2 = q / np.where(df > 0, df, np.nan)
         else:
-            i2 = np.where(tau2 == 0, np.where(np.isnan(q), np.nan, 0.0), tau2 / (pooled.typical_variance + tau2))
+            i2 = i2_of(tau2, pooled)
             h2 = 1 / (1 - i2)
     return Heterogeneity(q, df, p_value, i2, h2)
+
+
+def i2_of(tau2: FloatArray, pooled: Pooled) -> FloatArray:
+    """The share that tau2 has in the variance of the effect of a typical study."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(tau2 == 0, np.where(np.isnan(pooled.q), np.nan, 0.0), tau2 / (pooled.typical_variance + tau2))
 
 
 def chi2_p_value(statistic: FloatArray, df: FloatArray) -> FloatArray:

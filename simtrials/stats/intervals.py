@@ -17,8 +17,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from simtrials.core.arrays import BoolArray, FloatArray
+from simtrials.core.arrays import BoolArray, FloatArray, IntArray
 from simtrials.core.kernels import kernel
+from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.pooling import Pooled, pool
 from simtrials.stats.quantiles import normal_critical, normal_p_value, t_critical, t_p_value
 from simtrials.stats.studies import Studies
@@ -29,8 +30,9 @@ PredictionRule = Literal["normal", "t_k_minus_1", "t_k_minus_2", "as_interval"]
 
 
 class Interval(NamedTuple):
-    """Test of 0 and confidence interval of every coefficient, (replicate, coefficient) each."""
+    """Estimate, test of 0 and confidence interval of every coefficient, (replicate, coefficient) each."""
 
+    estimate: FloatArray
     std_error: FloatArray
     df: FloatArray
     """(replicate,) of the t distribution that is used, infinite for the normal"""
@@ -40,6 +42,10 @@ class Interval(NamedTuple):
     upper: FloatArray
     scale: FloatArray
     """(replicate,) what the covariance is multiplied by: 1, or a residual mean square"""
+    plain_error: FloatArray
+    """standard error without scaling and adjustment"""
+    status: IntArray
+    """(replicate,) `MetaStatus`"""
 
 
 def interval_with_margin(studies: Studies, pooled: Pooled, tau2: FloatArray, rule: MarginRule, level: float) -> Interval:
@@ -60,10 +66,12 @@ def interval_with_margin(studies: Studies, pooled: Pooled, tau2: FloatArray, rul
     (2003), ibid. 22, 2693-2710 (max(1, s2), regression); Wiksten, Ruecker and Schwarzer (2016), ibid. 35, 2503-2515 (hybrid); IQWiG (2022),
     General Methods 6.1; Partlett and Riley (2017), ibid. 36, 301-317 (Kenward-Roger); all as in R's meta::metagen.
     """
+    wald_error = np.sqrt(np.diagonal(pooled.covariance, axis1=1, axis2=2))
     if rule == "kenward_roger":
         std_error, df = _kenward_roger(studies, pooled, tau2)
-        return _interval(pooled, std_error[:, np.newaxis], df, level)
-    wald_error = np.sqrt(np.diagonal(pooled.covariance, axis1=1, axis2=2))
+        found = _interval(pooled, std_error[:, np.newaxis], df, level)
+        lost = (pooled.df > 0) & ~np.isfinite(std_error) & ~np.isnan(tau2)
+        return found._replace(plain_error=wald_error, status=np.where(lost, int(MetaStatus.NOT_CONVERGED), 0))
     wald = _interval(pooled, wald_error, np.full(len(tau2), np.inf), level)
     if rule == "wald":
         return wald
@@ -75,12 +83,12 @@ def interval_with_margin(studies: Studies, pooled: Pooled, tau2: FloatArray, rul
         return plain
     width = (plain.upper - plain.lower)[:, 0]
     if rule == "hartung_knapp_ci":
-        return _chosen(width < (wald.upper - wald.lower)[:, 0], wald, plain)
+        return chosen(width < (wald.upper - wald.lower)[:, 0], wald, plain)
     adhoc = _scaled(pooled, wald_error, df, level, np.maximum(pooled.rss / df, 1.0))
     if rule == "hartung_knapp_adhoc":
         return adhoc
     dersimonian_laird = pool(studies, tau2_of(studies, "DL").estimate)
-    return _chosen(width < 2 * normal_critical(1 - level) * np.sqrt(dersimonian_laird.covariance[:, 0, 0]), adhoc, plain)
+    return chosen(width < 2 * normal_critical(1 - level) * np.sqrt(dersimonian_laird.covariance[:, 0, 0]), adhoc, plain)
 
 
 def _interval(pooled: Pooled, std_error: FloatArray, df: FloatArray, level: float) -> Interval:
@@ -89,14 +97,15 @@ def _interval(pooled: Pooled, std_error: FloatArray, df: FloatArray, level: floa
     with np.errstate(invalid="ignore", divide="ignore"):
         statistic = pooled.coefficients / std_error
     p_value = normal_p_value(statistic) if np.isposinf(df).all() else t_p_value(statistic, df[:, np.newaxis])
-    return Interval(std_error, df, p_value, pooled.coefficients - margin, pooled.coefficients + margin, np.ones_like(df))
+    b = pooled.coefficients
+    return Interval(b, std_error, df, p_value, b - margin, b + margin, np.ones_like(df), std_error, np.zeros(len(df), dtype=np.int64))
 
 
 def _scaled(pooled: Pooled, wald_error: FloatArray, df: FloatArray, level: float, scale: FloatArray) -> Interval:
-    return _interval(pooled, wald_error * np.sqrt(scale)[:, np.newaxis], df, level)._replace(scale=scale)
+    return _interval(pooled, wald_error * np.sqrt(scale)[:, np.newaxis], df, level)._replace(scale=scale, plain_error=wald_error)
 
 
-def _chosen(first_is: BoolArray, first: Interval, second: Interval) -> Interval:
+def chosen(first_is: BoolArray, first: Interval, second: Interval) -> Interval:
     """For each meta-analysis one of two intervals."""
     return Interval(*(np.where(first_is if a.ndim == 1 else first_is[:, np.newaxis], a, b) for a, b in zip(first, second, strict=True)))
 
@@ -113,7 +122,11 @@ def _weight_sums(y: FloatArray, v: FloatArray, tau2: FloatArray, sums: FloatArra
 
 
 def _kenward_roger(studies: Studies, pooled: Pooled, tau2: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Standard error and degrees of freedom, (replicate,) each, with the expected information on tau2."""
+    """Standard error and degrees of freedom, (replicate,) each, with the expected information on tau2.
+
+    Not finite where rounding takes all of the information, which happens when variances differ by a factor of millions. Satterthwaite's formula
+    has the adjusted variance in its gradient, as in R's meta; the degrees of freedom can fall below 1 where tau2 is near 0.
+    """
     sums = np.zeros((3, len(tau2)))
     _weight_sums(studies.y, studies.v, tau2, sums)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -126,21 +139,17 @@ def _kenward_roger(studies: Studies, pooled: Pooled, tau2: FloatArray) -> tuple[
 def prediction_interval(pooled: Pooled, tau2: FloatArray, interval: Interval, rule: PredictionRule, level: float) -> tuple[FloatArray, FloatArray]:
     """Limits between which the true effect of a new study falls with probability `level`, (replicate,) each; for one mean.
 
-    Estimate plus and minus q sqrt(tau2 + se^2). With "normal" q is the normal quantile (R's metafor after z tests), with "t_k_minus_1" that of t
-    with k - 1 degrees of freedom (R's meta from version 8), with "t_k_minus_2" with k - 2 (meta before; Higgins et al. 2009; nothing for two
-    studies), and se is the inverse information in all three; "as_interval" takes q and se of the confidence interval (metafor after t tests).
+    Estimate plus and minus q sqrt(tau2 + se^2). "as_interval" takes q and se of the confidence interval (R's metafor). With "normal" q is the
+    normal quantile, with "t_k_minus_1" that of t with k - 1 degrees of freedom (R's meta from version 8), with "t_k_minus_2" with k - 2 (meta
+    before; Higgins et al. 2009; nothing for two studies), and se is the inverse information in all three.
 
     Source: Higgins, Thompson and Spiegelhalter (2009), JRSS A 172, 137-159; Riley, Higgins and Deeks (2011), BMJ 342, d549; IntHout et al.
     (2016), BMJ Open 6, e010247; Veroniki et al. (2019), Research Synthesis Methods 10, 23-43.
     """
-    std_error = np.sqrt(pooled.covariance[:, 0, 0])
-    known = pooled.df > 0
-    if rule == "as_interval":
-        std_error, df = interval.std_error[:, 0], interval.df
-    elif rule == "normal":
-        df = np.full(len(tau2), np.inf)
-    else:
-        df = pooled.df - (rule == "t_k_minus_2")
-    critical = t_critical(np.where(known & (df > 0), df, np.nan), 1 - level)
+    std_error = (interval.std_error if rule == "as_interval" else interval.plain_error)[:, 0]
+    fewer = {"normal": -np.inf, "t_k_minus_1": 0, "t_k_minus_2": 1}
+    df = interval.df if rule == "as_interval" else pooled.df - fewer[rule]
+    critical = t_critical(np.where((pooled.df > 0) & (df > 0), df, np.nan), 1 - level)
     margin = critical * np.sqrt(tau2 + std_error**2)
-    return pooled.coefficients[:, 0] - margin, pooled.coefficients[:, 0] + margin
+    estimate = interval.estimate[:, 0]
+    return estimate - margin, estimate + margin

@@ -14,8 +14,9 @@ from simtrials.stats.pooling import pool
 from simtrials.stats.studies import Studies
 from simtrials.stats.tau2 import CONVERGED, LAST_STEP, NARROW, NOT_CONVERGED, highest_tau2, last_tau2, tau2_of
 
-LAST_STRIDE = 2_000
-"""Standard errors to look for a limit of the profile likelihood on either side."""
+LAST_STRIDE = 400
+"""Strides to look for a limit of the profile likelihood on either side; the first is a standard error, each is longer than the one before."""
+LONGER = 1.1
 
 PANELS = (1.0, 3.0, 9.0)
 NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(24)
@@ -94,8 +95,10 @@ def _profile_means(
         converged = converged and also
         for side in range(2):
             inside, outside, below = centre, centre, False
+            reach = stride
             for _ in range(LAST_STRIDE):
-                inside, outside = outside, outside + (2 * side - 1) * stride
+                inside, outside = outside, outside + (2 * side - 1) * reach
+                reach *= LONGER
                 height, _, also = _profile(data, k, outside, shifted, work, triangle, sums)
                 below = height < highest - drop
                 if below:

@@ -17,6 +17,8 @@ class MetaStatus(IntEnum):
     TOO_FEW_STUDIES = 20
     SINGLE_STUDY = 21
     ZERO_VARIANCE = 22
+    NO_SIGNIFICANT_STUDY = 40
+    NO_NONAFFIRMATIVE_STUDY = 41
 
 
 SENTENCES = {
@@ -24,8 +26,10 @@ SENTENCES = {
     MetaStatus.NO_VARIATION: "all studies agree exactly, so that the residual variance is 0",
     MetaStatus.COLLINEAR: "moderators are collinear",
     MetaStatus.NOT_CONVERGED: "the fit did not converge",
-    MetaStatus.EMPTY_CELL: "no events (or only events) in an arm of all studies",
+    MetaStatus.EMPTY_CELL: "no events (or only events) in an arm of all studies, or no study in a bin of p-values",
     MetaStatus.TOO_FEW_STUDIES: "no more studies than coefficients",
     MetaStatus.SINGLE_STUDY: "one study: its own estimate, heterogeneity unknown",
     MetaStatus.ZERO_VARIANCE: "a study has no sampling variance",
+    MetaStatus.NO_SIGNIFICANT_STUDY: "no study is significant on the side asked for",
+    MetaStatus.NO_NONAFFIRMATIVE_STUDY: "all studies are significant on the side asked for",
 }

@@ -5,442 +5,100 @@ Of one study with effect y and variance v, where s^2 = v + tau^2 and d_j is the 
     log-likelihood = log d_bin + log phi((y - mu) / s) - log s - log A,    A = sum over bins of d_j times the normal mass of bin j.
 
 Bins are cut by the study's own standard error, at c sqrt(v); masses are those of the mean mu and the variance v + tau^2. Parameters are
-mu, tau^2 >= 0 and the logarithms of the weights. The likelihood can have several maxima; it is climbed from several starts.
+mu, tau^2 >= 0 and the logarithms of the weights. The likelihood can have several maxima; it is climbed from several starts. What such a model
+publishes is in `selection_likelihood`, the climb in `selection_kernels`.
 """
 
-import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import gammaincc, ndtr, ndtri
+from scipy.special import gammaincc
 
 from simtrials.core.arrays import BoolArray, FloatArray, IntArray
-from simtrials.core.kernels import kernel
-from simtrials.core.status import Status
-
-Alternative = Literal["greater", "less"]
-
-TOO_FEW, EMPTY_BIN, NOT_CONVERGED = int(Status.TOO_FEW_PATIENTS), int(Status.EMPTY_CELL), int(Status.NOT_CONVERGED)
-MAX_ITERATIONS = 100
-CONVERGED_BELOW = 1e-14  # squared length of a step in standard errors
-ROUNDING_OF_SUM = 1e-13  # of a log-likelihood
-SINGULAR_BELOW = 1e-10  # share of the information without selection that must be left
-SMALLEST_MASS = 1e-280  # of a bin, below which its logarithm means nothing
-LARGEST_LOG_WEIGHT = 30.0
-LARGEST_STARTING_LOG_WEIGHT = 8.0
-STARTS = np.array([[0.25, 0.0], [0.0, 0.0], [1.0, 0.0], [0.25, 1.0], [4.0, 1.0]])  # see `highest`
-SQRT_HALF, INV_SQRT_2PI = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
+from simtrials.stats.meta_status import MetaStatus
+from simtrials.stats.quantiles import normal_critical, normal_p_value
+from simtrials.stats.selection_kernels import STARTS, fit_all, typical_variance
+from simtrials.stats.selection_likelihood import critical_values
+from simtrials.stats.study_arrays import Alternative, checked_level, flat_studies, in_shape, sign_of
 
 
 class SelectionFit(NamedTuple):
-    """A step selection model, (replicate,) each unless said otherwise; NaN unless `status` is OK."""
+    """A step selection model, in the shape of the input without its last axis unless said otherwise; NaN unless `status` is OK."""
 
     estimate: FloatArray
     """mean effect of all studies, published or not"""
     std_error: FloatArray
     """from the observed information; with tau^2 held at 0 where it is estimated as 0"""
+    lower: FloatArray
+    """of Wald's interval"""
+    upper: FloatArray
+    p_value: FloatArray
+    """two-sided test of an effect of 0 (Wald)"""
     tau2: FloatArray
     tau2_std_error: FloatArray
     """NaN where tau^2 is estimated as 0: the maximum lies on the boundary"""
     weight: FloatArray
-    """(replicate, bin) chance of publication relative to the first bin, the smallest p-values"""
+    """(..., bin) chance of publication relative to the first bin, the smallest p-values"""
     weight_std_error: FloatArray
-    """(replicate, bin), 0 for the first"""
+    """(..., bin), 0 for the first"""
     log_likelihood: FloatArray
-    statistic: FloatArray
+    selection_statistic: FloatArray
     """likelihood ratio against equal weights: chi-squared, one degree of freedom for each step"""
-    p_value: FloatArray
+    selection_p_value: FloatArray
     """of the likelihood-ratio test of selection"""
     tau2_is_zero: BoolArray
+    n_studies: IntArray
     status: IntArray
+    """`MetaStatus`"""
 
 
-@kernel
-def log_likelihood_of(
-    y: FloatArray, v: FloatArray, bins: IntArray, critical: FloatArray, x: FloatArray, own_bin: bool, g: FloatArray, h: FloatArray
-) -> float:
-    """Log-likelihood at x = (mu, tau^2, logarithms of the weights but the first); its gradient, and the lower triangle of its curvature.
-
-    With `own_bin`, A is the mass of the study's own bin and there are no weights. -inf where A is too small for a logarithm.
-    """
-    m = critical.size
-    n_free = 2 if own_bin else 2 + m
-    weight, mass, by_mu, by_t, first = np.empty(m + 1), np.empty(m + 1), np.empty(m + 1), np.empty(m + 1), np.empty(n_free)
-    for j in range(m + 1):
-        weight[j] = 1.0 if own_bin or j == 0 else math.exp(x[1 + j])
-    for a in range(n_free):
-        g[a] = 0.0
-        for b in range(a + 1):
-            h[a, b] = 0.0
-    total = 0.0
-    for i in range(y.size):
-        w = 1.0 / (v[i] + x[1])
-        root, root_v, r = math.sqrt(w), math.sqrt(v[i]), y[i] - x[0]
-        if own_bin:
-            for j in range(m + 1):
-                weight[j] = 1.0 if j == bins[i] else 0.0
-        tail, slope_mu, slope_t = 0.0, 0.0, 0.0  # mass above the last edge and its derivatives
-        total_mass, a_mu, a_t, a_mu_mu, a_mu_t, a_t_t = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        for j in range(m + 1):
-            above, above_mu, above_t = tail, slope_mu, slope_t
-            if j < m:
-                z = (critical[j] * root_v - x[0]) * root
-                tail = 0.5 * math.erfc(z * SQRT_HALF)
-                density = INV_SQRT_2PI * math.exp(-0.5 * z * z)
-                slope_mu, slope_t = density * root, 0.5 * density * z * w
-                fall = (weight[j] - weight[j + 1]) * density
-                a_mu_mu += fall * z * w
-                a_mu_t += fall * (z * z - 1) * 0.5 * w * root
-                a_t_t += fall * z * (z * z - 3) * 0.25 * w * w
-                mass[j] = tail - above
-            else:
-                mass[j] = 0.5 * math.erfc(-z * SQRT_HALF) if own_bin else 1.0 - tail
-                slope_mu, slope_t = 0.0, 0.0
-            by_mu[j], by_t[j] = slope_mu - above_mu, slope_t - above_t
-            total_mass += weight[j] * mass[j]
-            a_mu += weight[j] * by_mu[j]
-            a_t += weight[j] * by_t[j]
-        if not total_mass > SMALLEST_MASS:
-            return -np.inf
-        inverse = 1.0 / total_mass
-        first[0], first[1] = a_mu * inverse, a_t * inverse
-        total += math.log(INV_SQRT_2PI * root * inverse) - 0.5 * r * r * w
-        g[0] += r * w - first[0]
-        g[1] += 0.5 * w * (r * r * w - 1) - first[1]
-        h[0, 0] += first[0] * first[0] - w - a_mu_mu * inverse
-        h[1, 0] += first[1] * first[0] - r * w * w - a_mu_t * inverse
-        h[1, 1] += first[1] * first[1] + w * w * (0.5 - r * r * w) - a_t_t * inverse
-        for j in range(2, n_free):
-            share = weight[j - 1] * inverse
-            first[j] = share * mass[j - 1]
-            seen = 1.0 if bins[i] == j - 1 else 0.0
-            total += seen * x[j]
-            g[j] += seen - first[j]
-            h[j, 0] += first[j] * first[0] - share * by_mu[j - 1]
-            h[j, 1] += first[j] * first[1] - share * by_t[j - 1]
-            h[j, j] -= first[j]
-            for k in range(2, j + 1):
-                h[j, k] += first[j] * first[k]
-    return total
-
-
-@kernel
-def solve_damped(
-    h: FloatArray, scale: FloatArray, damping: float, pinned: bool, rise: float, g: FloatArray, factor: FloatArray, step: FloatArray
-) -> float:
-    """Solve (-h + damping * scale) step = g, with step[1] = `rise` if `pinned`; the squared length of the step, -1 where there is no maximum."""
-    squared = 0.0
-    for a in range(g.size):
-        out = pinned and a == 1
-        for b in range(a + 1):
-            value = 0.0 if out or (pinned and b == 1) else -h[a, b]
-            if a == b:
-                value = 1.0 if out else value + damping * scale[a]
-            for c in range(b):
-                value -= factor[a, c] * factor[b, c]
-            if b < a:
-                factor[a, b] = value / factor[b, b]
-            elif value > SINGULAR_BELOW * scale[a]:
-                factor[a, a] = math.sqrt(value)
-            else:
-                return -1.0
-        step[a] = 0.0 if out else g[a] + h[max(a, 1), min(a, 1)] * rise
-        for c in range(a):
-            step[a] -= factor[a, c] * step[c]
-        step[a] /= factor[a, a]
-        squared += step[a] * step[a]
-    for a in range(g.size - 1, -1, -1):
-        for c in range(a + 1, g.size):
-            step[a] -= factor[c, a] * step[c]
-        step[a] /= factor[a, a]
-    if pinned:
-        step[1] = rise
-    return squared
-
-
-@kernel
-def move(x: FloatArray, h: FloatArray, into_x: FloatArray, into_h: FloatArray) -> None:
-    """Copy a point and the lower triangle of its curvature."""
-    for a in range(x.size):
-        into_x[a] = x[a]
-        for b in range(a + 1):
-            into_h[a, b] = h[a, b]
-
-
-@kernel
-def climb(
-    y: FloatArray, v: FloatArray, bins: IntArray, critical: FloatArray, own_bin: bool, x: FloatArray, g: FloatArray, h: FloatArray
-) -> tuple[float, bool]:
-    """Move x uphill by damped Newton steps to a maximum with tau^2 >= 0; the log-likelihood there, and whether it is one."""
-    n = x.size
-    scale, step, there, g_there, h_there, factor = np.ones(n), np.empty(n), np.empty(n), np.empty(n), np.empty((n, n)), np.empty((n, n))
-    height, damping = log_likelihood_of(y, v, bins, critical, x, own_bin, g, h), 0.0
-    for _ in range(MAX_ITERATIONS):
-        scale[0], scale[1] = 0.0, 0.0
-        for i in range(y.size):
-            w = 1.0 / (v[i] + x[1])
-            scale[0] += w
-            scale[1] += 0.5 * w * w
-        on_boundary = x[1] == 0.0 and g[1] <= 0.0
-        length = solve_damped(h, scale, damping, on_boundary, 0.0, g, factor, step)
-        if damping == 0.0 and 0.0 <= length < CONVERGED_BELOW:
-            return height, True
-        if length >= 0.0 and x[1] + step[1] < 0.0:
-            length = solve_damped(h, scale, damping, True, -x[1], g, factor, step)
-        reached = -np.inf
-        if length >= 0.0:
-            far = False
-            for a in range(n):
-                there[a] = x[a] + step[a]
-                far = far or (a > 1 and abs(there[a]) > LARGEST_LOG_WEIGHT)
-            there[1] = max(there[1], 0.0)
-            if not far:
-                reached = log_likelihood_of(y, v, bins, critical, there, own_bin, g_there, h_there)
-        if reached >= height - ROUNDING_OF_SUM * (1.0 + abs(height)):
-            height = reached
-            move(there, h_there, x, h)
-            for a in range(n):
-                g[a] = g_there[a]
-            damping = 0.0 if damping < 0.01 else damping / 8
-        else:
-            damping = max(0.03, 6 * damping)
-    return height, False
-
-
-@kernel
-def starting_log_weights(v: FloatArray, bins: IntArray, critical: FloatArray, x: FloatArray) -> None:
-    """Weights, at this mean and tau^2, in proportion to studies seen over the mass of the bin."""
-    m = critical.size
-    seen, mass = np.zeros(m + 1), np.zeros(m + 1)
-    for i in range(v.size):
-        seen[bins[i]] += 1.0
-        above, root = 0.0, 1.0 / math.sqrt(v[i] + x[1])
-        for j in range(m + 1):
-            tail = 0.5 * math.erfc((critical[j] * math.sqrt(v[i]) - x[0]) * root * SQRT_HALF) if j < m else 1.0
-            mass[j] += tail - above
-            above = tail
-    for j in range(m):
-        ratio = math.log((seen[j + 1] * mass[0] + 1e-300) / (seen[0] * mass[j + 1] + 1e-300))
-        x[2 + j] = min(max(ratio, -LARGEST_STARTING_LOG_WEIGHT), LARGEST_STARTING_LOG_WEIGHT)
-
-
-@kernel
-def highest(
-    y: FloatArray,
-    v: FloatArray,
-    bins: IntArray,
-    critical: FloatArray,
-    own_bin: bool,
-    starts: FloatArray,
-    typical: float,
-    x: FloatArray,
-    h: FloatArray,
-) -> tuple[float, bool]:
-    """The highest of the maxima reached from several starts: log-likelihood, and whether it is one; x and the curvature there.
-
-    `starts` (start, 2) holds tau^2 in units of the `typical` variance of a study, and by how many standard deviations of a typical study the mean
-    starts below the weighted mean of the effects.
-    """
-    here, g, curvature = np.zeros(x.size), np.empty(x.size), np.empty((x.size, x.size))
-    height, found = -np.inf, False
-    for s in range(starts.shape[0]):
-        here[1] = starts[s, 0] * typical
-        total, weighted = 0.0, 0.0
-        for i in range(y.size):
-            total += 1.0 / (v[i] + here[1])
-            weighted += y[i] / (v[i] + here[1])
-        here[0] = weighted / total - starts[s, 1] * math.sqrt(typical + here[1])
-        if not own_bin:
-            starting_log_weights(v, bins, critical, here)
-        reached, converged = climb(y, v, bins, critical, own_bin, here, g, curvature)
-        if s == 0 or reached > height + ROUNDING_OF_SUM * (1.0 + abs(height)):
-            height, found = reached, converged
-            move(here, curvature, x, h)
-    return height, found
-
-
-@kernel
-def gather(
-    effect: FloatArray, variance: FloatArray, sign: float, critical: FloatArray, y: FloatArray, v: FloatArray, bins: IntArray, seen: IntArray
-) -> int:
-    """Studies that are present, the bin of each, and how many were seen in each bin; returns their number."""
-    k = 0
-    for j in range(seen.size):
-        seen[j] = 0
-    for i in range(effect.size):
-        if effect[i] == effect[i] and variance[i] > 0.0:
-            y[k], v[k], bins[k] = sign * effect[i], variance[i], 0
-            for j in range(critical.size):
-                bins[k] += 1 if y[k] < critical[j] * math.sqrt(v[k]) else 0
-            seen[bins[k]] += 1
-            k += 1
-    return k
-
-
-def typical_variance(effect: FloatArray, variance: FloatArray) -> FloatArray:
-    """(replicate,) median of the variances of the studies that are present, the upper one of two; infinite without studies."""
-    present = np.isfinite(effect) & (variance > 0)
-    ordered = np.sort(np.where(present, variance, np.inf), axis=1)
-    return np.take_along_axis(ordered, present.sum(axis=1, keepdims=True) // 2, axis=1)[:, 0]
-
-
-@kernel
-def covariance_of(h: FloatArray, scale: FloatArray, pinned: bool, covariance: FloatArray) -> bool:
-    """Inverse of the observed information, with tau^2 known if `pinned`; whether there is one."""
-    n = h.shape[0]
-    factor, unit, column = np.empty((n, n)), np.zeros(n), np.empty(n)
-    for a in range(n):
-        for b in range(n):
-            unit[b] = 1.0 if a == b else 0.0
-        if solve_damped(h, scale, 0.0, pinned, 0.0, unit, factor, column) < 0.0:
-            return False
-        for b in range(n):
-            covariance[b, a] = column[b]
-    return True
-
-
-@kernel
-def _fit_all(
-    effect: FloatArray,
-    variance: FloatArray,
-    sign: float,
-    critical: FloatArray,
-    starts: FloatArray,
-    typical: FloatArray,
-    found: FloatArray,
-    status: IntArray,
-) -> None:
-    """Fill `found` (replicate, 2 + 2 parameters): log-likelihoods with and without selection, parameters, their variances."""
-    n_studies, n = effect.shape[1], 2 + critical.size
-    y, v, bins, seen = np.empty(n_studies), np.empty(n_studies), np.empty(n_studies, dtype=np.int64), np.empty(n - 1, dtype=np.int64)
-    x, h, covariance, scale, no_steps = np.empty(n), np.empty((n, n)), np.empty((n, n)), np.zeros(n), np.empty(0)
-    plain, plain_h = np.empty(2), np.empty((2, 2))
-    for r in range(effect.shape[0]):
-        k = gather(effect[r], variance[r], sign, critical, y, v, bins, seen)
-        for j in range(seen.size):
-            status[r] = EMPTY_BIN if seen[j] == 0 else status[r]
-        status[r] = TOO_FEW if k < 2 else status[r]
-        if status[r] != 0:
-            continue
-        height, converged = highest(y[:k], v[:k], bins[:k], critical, False, starts, typical[r], x, h)
-        without, also = highest(y[:k], v[:k], bins[:k], no_steps, False, starts, typical[r], plain, plain_h)
-        if not (converged and also and covariance_of(h, scale, x[1] == 0.0, covariance)):
-            status[r] = NOT_CONVERGED
-            continue
-        found[r, 0], found[r, 1] = height, without
-        for a in range(n):
-            found[r, 2 + a], found[r, 2 + n + a] = x[a], covariance[a, a]
-
-
-def critical_values(steps: Sequence[float]) -> FloatArray:
-    """Values that z must reach for a one-sided p-value at or below each step; ValueError unless steps rise within (0, 1)."""
-    cuts = np.asarray(steps, dtype=np.float64)
-    if cuts.ndim != 1 or cuts.size == 0 or np.any(cuts <= 0) or np.any(cuts >= 1) or np.any(np.diff(cuts) <= 0):
-        raise ValueError(f"steps: p-values must rise within (0, 1), at least one, got {tuple(steps)}")
-    return np.asarray(-ndtri(cuts))
-
-
-def sign_of(alternative: Alternative) -> float:
-    """1 where large effects are the ones to be published, -1 where small (negative) ones are; ValueError for another word."""
-    if alternative not in ("greater", "less"):
-        raise ValueError(f'alternative: "greater" or "less", got {alternative!r}')
-    return 1.0 if alternative == "greater" else -1.0
-
-
-def step_selection(effect: FloatArray, variance: FloatArray, steps: Sequence[float] = (0.025,), alternative: Alternative = "greater") -> SelectionFit:
+def step_selection(
+    yi: ArrayLike, vi: ArrayLike, steps: Sequence[float] = (0.025,), alternative: Alternative = "greater", level: float = 0.95
+) -> SelectionFit:
     """Mean effect corrected for selection by one-sided p-values: one step is the three-parameter model, two are the four-parameter model.
 
     Parameters
     ----------
-    effect, variance : (replicate, study), NaN where a study is absent; the variance is that of the sampling error
+    yi, vi : (k,) or (..., k) effects and sampling variances, NaN where a study is absent
     steps : one-sided p-values at which the chance of publication changes; a p-value equal to a step belongs to the bin below it
     alternative : "greater" when positive effects have small p-values, "less" when negative ones have
+    level : of the interval
 
     Returns
     -------
     SelectionFit; EMPTY_CELL where a bin has no study, so that its weight is 0 or infinite; NOT_CONVERGED where the highest point reached from
-    five starts is no maximum; too few studies below 2. A maximum at tau^2 = 0 is one (`tau2_is_zero`).
+    five starts is no maximum; TOO_FEW_STUDIES below 2, ZERO_VARIANCE. A maximum at tau^2 = 0 is one (`tau2_is_zero`).
 
     Source: Vevea and Hedges (1995), Psychometrika 60:419-435, equations 5 to 8; Hedges and Vevea (1996), Journal of Educational and Behavioral
     Statistics 21:299-332 (three parameters).
     """
-    sign, critical = sign_of(alternative), critical_values(steps)
+    sign, critical, margin = sign_of(alternative), critical_values(steps), normal_critical(1 - checked_level(level))
+    shape, (y, v) = flat_studies(yi, vi)
     n = 2 + critical.size
-    found, status = np.full((len(effect), 2 + 2 * n), np.nan), np.zeros(len(effect), dtype=np.int64)
-    effect, variance = np.ascontiguousarray(effect), np.ascontiguousarray(variance)
-    _fit_all(effect, variance, sign, critical, STARTS, typical_variance(effect, variance), found, status)
+    found, status = np.full((len(y), 2 + 2 * n), np.nan), np.zeros(len(y), dtype=np.int64)
+    fit_all(y, v, sign, critical, STARTS, typical_variance(y, v), found, status)
     height, without, x, squares = found[:, 0], found[:, 1], found[:, 2 : 2 + n], found[:, 2 + n :]
-    zero = x[:, 1] == 0.0
-    errors = np.sqrt(squares)
-    reference = np.where(status == Status.OK, 1.0, np.nan)[:, np.newaxis]
+    zero, errors = x[:, 1] == 0.0, np.sqrt(squares)
+    reference = np.where(status == MetaStatus.OK, 1.0, np.nan)[:, np.newaxis]
     weight = np.hstack([reference, np.exp(x[:, 2:])])
-    statistic = np.maximum(2 * (height - without), 0.0)
-    return SelectionFit(
-        estimate=sign * x[:, 0],
-        std_error=errors[:, 0],
+    estimate, std_error, statistic = sign * x[:, 0], errors[:, 0], np.maximum(2 * (height - without), 0.0)
+    fit = SelectionFit(
+        estimate=estimate,
+        std_error=std_error,
+        lower=estimate - margin * std_error,
+        upper=estimate + margin * std_error,
+        p_value=normal_p_value(estimate / std_error),
         tau2=x[:, 1],
         tau2_std_error=np.where(zero, np.nan, errors[:, 1]),
         weight=weight,
         weight_std_error=weight * np.hstack([0 * reference, errors[:, 2:]]),
         log_likelihood=height,
-        statistic=statistic,
-        p_value=np.asarray(gammaincc(critical.size / 2, statistic / 2)),
+        selection_statistic=statistic,
+        selection_p_value=np.asarray(gammaincc(critical.size / 2, statistic / 2)),
         tau2_is_zero=zero,
+        n_studies=(~np.isnan(y)).sum(axis=1),
         status=status,
     )
-
-
-def published(
-    mean: ArrayLike,
-    tau2: ArrayLike,
-    variance: ArrayLike,
-    weight: Sequence[float],
-    steps: Sequence[float] = (0.025,),
-    alternative: Alternative = "greater",
-) -> tuple[FloatArray, FloatArray]:
-    """Share of studies that are published under a step selection model, and the mean of their effects.
-
-    Parameters
-    ----------
-    mean, tau2, variance : of the true effects and of the sampling error, broadcast against each other
-    weight : chance of publication in each bin, one more than steps
-
-    Source: integral of the density of the module's formula, and of y times it.
-    """
-    sign, critical = sign_of(alternative), critical_values(steps)
-    chance = np.asarray(weight, dtype=np.float64)
-    if chance.shape != (critical.size + 1,):
-        raise ValueError(f"weight: one for each of {critical.size + 1} bins, got {len(chance)}")
-    mean, tau2, variance = (np.asarray(value, dtype=np.float64)[..., np.newaxis] for value in (mean, tau2, variance))
-    sd = np.sqrt(variance + tau2)
-    z = (critical * np.sqrt(variance) - sign * mean) / sd
-    fall = chance[:-1] - chance[1:]
-    share = chance[-1] + (fall * ndtr(-z)).sum(axis=-1)
-    moved = (fall * INV_SQRT_2PI * np.exp(-z * z / 2)).sum(axis=-1) * sd[..., 0]
-    return share, mean[..., 0] + sign * moved / share
-
-
-def step_log_likelihood(
-    effect: FloatArray,
-    variance: FloatArray,
-    mean: ArrayLike,
-    tau2: ArrayLike,
-    weight: ArrayLike,
-    steps: Sequence[float] = (0.025,),
-    alternative: Alternative = "greater",
-) -> FloatArray:
-    """Log-likelihood of given parameters, (replicate,): arguments as for `step_selection`, weights (bin,) or (replicate, bin), all positive."""
-    sign, critical = sign_of(alternative), critical_values(steps)
-    mean, tau2 = (np.broadcast_to(value, len(effect))[:, np.newaxis] for value in (mean, tau2))
-    weight = np.broadcast_to(weight, (len(effect), critical.size + 1))
-    variance = np.where(np.isfinite(effect) & (variance > 0), variance, np.nan)
-    sd, y = np.sqrt(variance + tau2), sign * np.asarray(effect)
-    cuts = critical * np.sqrt(variance)[..., np.newaxis]
-    edges = np.concatenate([np.full((*sd.shape, 1), np.inf), cuts, np.full((*sd.shape, 1), -np.inf)], axis=-1)
-    mass = -np.diff(ndtr((edges - sign * mean[..., np.newaxis]) / sd[..., np.newaxis]), axis=-1)
-    bins = (y[..., np.newaxis] < cuts).sum(axis=-1)
-    terms = np.log(np.take_along_axis(weight, bins, axis=1)) - np.log((weight[:, np.newaxis] * mass).sum(axis=-1))
-    terms = terms + np.log(INV_SQRT_2PI / sd) - ((y - sign * mean) / sd) ** 2 / 2
-    return np.asarray(np.where(np.isfinite(sd), terms, 0.0).sum(axis=1))
+    return SelectionFit._make(in_shape(column, shape) for column in fit)

@@ -4,7 +4,7 @@ A `Cohort` is a block of trials under way. Enrolling 100 patients and then 100 m
 goes on where it stopped.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -30,12 +30,15 @@ def simulate(
     force_arm: int | None = None,
     without: Collection[str] = (),
     complete: bool = False,
+    assigned: ArmArray | None = None,
+    strength: Mapping[str, FloatArray] | None = None,
 ) -> SimulatedTrial:
     """A block of trials with all their patients, all with the same luck whatever is asked for.
 
     `force_arm` sends everybody to one arm; `without` names departures that do not happen; with `complete` everything is observed.
+    `assigned` (R, P) are arms given in advance, -1 for nobody; `strength` (R,) multiplies the effects on an endpoint, by its name, in each trial.
     """
-    cohort = Cohort(trial, streams, n_replicates, force_arm, without, complete)
+    cohort = Cohort(trial, streams, n_replicates, force_arm, without, complete, assigned, strength)
     cohort.enrol(n_patients or trial.trial.design.n_patients)
     return cohort.result()
 
@@ -51,9 +54,12 @@ class Cohort:
         force_arm: int | None = None,
         without: Collection[str] = (),
         complete: bool = False,
+        assigned: ArmArray | None = None,
+        strength: Mapping[str, FloatArray] | None = None,
     ) -> None:
         self.trial, self.streams, self.n_replicates = trial, streams, n_replicates
         self.force_arm, self.without, self.complete = force_arm, without, complete
+        self.assigned, self.strength = assigned, strength or {}
         self.screener = Screener(trial, streams, n_replicates)
         scheme, ratio = trial.trial.design.allocation, trial.trial.design.ratio
         n_strata = int(np.prod([size for _, size in trial.strata])) if trial.strata else 1
@@ -93,25 +99,32 @@ class Cohort:
             baseline = recorded_baseline(self.trial.trial, self.trial.courses[name], name, deviations[name] + noise.get(name, 0.0), people)
             people.luck[f"{name}.baseline"] = replicate_major(baseline)
         stratum = stratum_codes(self.trial.strata, people) if self.trial.strata else np.broadcast_to(np.int16(0), shape)
-        arm = self.allocation.assign(uniforms(self.streams["allocation"], shape), stratum)
         if self.force_arm is not None:
-            arm = np.full(arm.T.shape, self.force_arm, dtype=np.int8).T
+            arm = np.full(shape[::-1], self.force_arm, dtype=np.int8).T
+        elif self.assigned is not None:
+            arm = replicate_major(patient_major(self.assigned[:, self.n_patients - n_more : self.n_patients]))
+        else:
+            arm = self.allocation.assign(uniforms(self.streams["allocation"], shape), stratum)
         benefits = {name: self._benefit(name, arm, people, site) for name in self.trial.courses}
         return Admitted(people, self.trial.trial.design.arms, patient_major(arm), deviations, noise, benefits, site, self.sites), stratum
 
     def _benefit(self, endpoint: str, arm: ArmArray, people: People, site: AnyArray | None) -> Benefit:
         """What the drug does to each patient in the patient's arm; luck is drawn whether or not the patient gets the drug."""
-        effects = self.trial.effects[endpoint]
+        effects, strength = self.trial.effects[endpoint], self.strength.get(endpoint)
         n_visits = max((sized.onset.size for sized in effects), default=1)
         by_arm = np.zeros((len(self.trial.trial.design.arms), n_visits))
         layers, onsets = [], []
         for sized in effects:
             if not sized.effect.needs_biomarker:
-                by_arm[sized.arm] = sized.size * sized.onset
-                continue
-            marker = marker_of(sized.effect, self.trial.laboratories, people)
-            luck = sized.effect.draw(sized.path, self.streams, *marker.shape)
-            shape = patient_major(sized.effect.shape(marker, luck.get(sized.path)))
+                if strength is None:
+                    by_arm[sized.arm] = sized.size * sized.onset
+                    continue
+                shape = np.broadcast_to(strength, arm.T.shape)
+            else:
+                marker = marker_of(sized.effect, self.trial.laboratories, people)
+                luck = sized.effect.draw(sized.path, self.streams, *marker.shape)
+                shape = patient_major(sized.effect.shape(marker, luck.get(sized.path)))
+                shape = shape if strength is None else shape * strength
             layers.append(_in_one_arm(patient_major(arm), sized.arm, sized.size, shape))
             onsets.append(sized.onset)
         for size, onset in self._added_by_sites(endpoint, effects, arm, site):

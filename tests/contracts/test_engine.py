@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from simtrials.core.errors import SimtrialsError
-from simtrials.engine.cells import SCENARIO, ready
-from simtrials.engine.result import load
-from simtrials.engine.run import run
+from simtrials.engine.cells import ready
+from simtrials.engine.declared import SCENARIO
+from simtrials.engine.run import load, run
 from simtrials.engine.store import BLOCKS_PER_SHARD, CellStore
 
 FAST = {

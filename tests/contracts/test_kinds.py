@@ -7,10 +7,10 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
-import simtrials.engine.scenario  # noqa: F401
+import simtrials.engine.files  # noqa: F401
 from simtrials.core.registry import Registry
-from simtrials.engine.files import parse_toml, shipped_scenarios
-from simtrials.engine.schema import scenario_schema
+from simtrials.engine.files import is_evidence, parse_toml, shipped_scenarios
+from simtrials.engine.schema import evidence_schema, scenario_schema
 
 EVERY = [(slot, declared) for slot, many in examples.EXAMPLES.items() for declared in many]
 IDS = [f"{slot}-{examples.kind_of(declared)}" for slot, declared in EVERY]
@@ -56,10 +56,12 @@ def test_every_field_of_every_kind_is_described(slot):
 
 
 def test_shipped_scenarios_keep_the_json_schema():
-    schema = scenario_schema()
-    jsonschema.Draft202012Validator.check_schema(schema)
+    schemas = {True: evidence_schema(), False: scenario_schema()}
+    for schema in schemas.values():
+        jsonschema.Draft202012Validator.check_schema(schema)
     for name, path in shipped_scenarios().items():
-        faults = list(jsonschema.Draft202012Validator(schema).iter_errors(parse_toml(path)))
+        raw = parse_toml(path)
+        faults = list(jsonschema.Draft202012Validator(schemas[is_evidence(raw)]).iter_errors(raw))
         assert not faults, f"{name}: {faults[0].message}"
 
 

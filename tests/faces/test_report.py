@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from faces import runs
 
-from simtrials.engine.result import load
+from simtrials.engine.run import load
 from simtrials.report import look
 from simtrials.report.html import again, write_report
 

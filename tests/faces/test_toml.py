@@ -6,12 +6,12 @@ import examples
 import pytest
 from faces import runs
 
-from simtrials.engine.files import read, scenario_from, shipped_scenarios
+from simtrials.engine.files import declared_from, read, scenario_from, shipped_scenarios
 from simtrials.report.toml import scenario_toml
 
 
 def same(scenario):
-    back = scenario_from(tomllib.loads(scenario_toml(scenario)))
+    back = declared_from(tomllib.loads(scenario_toml(scenario)))
     return back.model_dump() == scenario.model_dump() and back.digest({}) == scenario.digest({})
 
 

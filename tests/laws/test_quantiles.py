@@ -49,3 +49,7 @@ def test_both_tails_count_and_the_sign_does_not():
     assert_array_equal(*normal_p_value(statistic)[:, np.newaxis])
     assert normal_critical(0.05) == pytest.approx(1.959963984540054, rel=1e-15)
     assert t_p_value(np.array(0.0), np.array(3.0)) == 1
+
+
+def test_a_small_part_of_a_degree_of_freedom_has_an_infinite_critical_value():
+    assert_array_equal(np.isinf(t_critical(np.array([0.001, 0.005, 0.1, 1.0]), 0.05)), [True, True, False, False])

@@ -12,6 +12,10 @@ from scipy.special import ndtri
 FOLDER = Path(__file__).parent.parent / "reference" / "meta"
 METHODS: dict[str, Callable[[str, str], float]] = {}
 """name in the column `method` (method:quantity) -> function (data set or setting, inputs) -> number"""
+LEFT_OUT: dict[str, str] = {}
+"""method without quantity -> why this package does not compute it"""
+LEFT_OUT_ROWS: dict[str, str] = {}
+"""id of a row -> why its number is not computed, or wrong"""
 Z = -float(ndtri(0.025))
 
 

@@ -37,7 +37,7 @@ def review(
     measure: str | None = None,
     method: Tau2Choice = "REML",
     ci: CiRule = "hartung_knapp",
-    prediction: PredictionRule | None = None,
+    prediction: PredictionRule = "as_interval",
     where: str | None = None,
     by: str | None = None,
     moderators: str | Sequence[str] = (),
@@ -121,7 +121,7 @@ def review(
         question=question,
         method=method,
         ci=ci,
-        prediction=prediction or ("normal" if ci in ("wald", "profile_likelihood", "henmi_copas") else "as_interval"),
+        prediction=prediction,
         control_word=control_word(table),
         studies=used,
         pooled=pool(everyone),
@@ -147,7 +147,7 @@ def _unknown_words(given: Mapping[str, str | None]) -> list[Problem]:
     ]
 
 
-def _unknown_rules(method: str, ci: str, prediction: str | None, moderating: tuple[str, ...]) -> list[Problem]:
+def _unknown_rules(method: str, ci: str, prediction: str, moderating: tuple[str, ...]) -> list[Problem]:
     """Names that are not known, and rules that do not go with each other."""
     estimators = [name for name in TAU2_METHODS if name != "GENQ"]
     problems = []
@@ -155,7 +155,7 @@ def _unknown_rules(method: str, ci: str, prediction: str | None, moderating: tup
         problems.append(Problem("method", f"no estimator called {method!r}{did_you_mean(method, estimators)}"))
     if ci not in CI_RULES:
         problems.append(Problem("ci", f"no rule called {ci!r}{did_you_mean(ci, CI_RULES)}"))
-    if prediction is not None and prediction not in PREDICTIONS:
+    if prediction not in PREDICTIONS:
         problems.append(Problem("prediction", f"no rule called {prediction!r}{did_you_mean(prediction, PREDICTIONS)}"))
     needs = {"profile_likelihood": "ML", "henmi_copas": "DL", "kenward_roger": "REML"}
     if ci in needs and method in estimators and method != needs[ci]:

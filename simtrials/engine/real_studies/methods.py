@@ -11,13 +11,16 @@ import numpy as np
 
 from simtrials.core.arrays import FloatArray
 from simtrials.core.errors import SimtrialsError, did_you_mean
-from simtrials.core.status import SENTENCES as FIT_SENTENCES
-from simtrials.core.status import Status
 from simtrials.stats import meta_status
+from simtrials.stats.limit_meta_analysis import limit_meta_analysis
 from simtrials.stats.meta_analysis import CiRule, Tau2Choice, meta_analysis
 from simtrials.stats.meta_status import MetaStatus
-from simtrials.stats.quantiles import normal_critical, normal_p_value
+from simtrials.stats.p_uniform import p_uniform
+from simtrials.stats.p_uniform_star import p_uniform_star
+from simtrials.stats.pet_peese import peese, pet, pet_peese, unrestricted_wls, waap_wls
+from simtrials.stats.publication_bias_sensitivity import worst_case
 from simtrials.stats.selection_models import step_selection
+from simtrials.stats.trim_and_fill import trim_and_fill
 
 
 class Answer(NamedTuple):
@@ -31,6 +34,13 @@ class Answer(NamedTuple):
     note: str
 
 
+SHORT = {
+    MetaStatus.EMPTY_CELL: "no study in a bin of P",
+    MetaStatus.TOO_FEW_STUDIES: "too few studies",
+    MetaStatus.NO_SIGNIFICANT_STUDY: "no significant study",
+    MetaStatus.NO_NONAFFIRMATIVE_STUDY: "significant studies only",
+}
+"""Reasons as methods of effects and variances have them."""
 Run = Callable[[FloatArray, FloatArray, str], Answer]
 """(effects (k,), variances (k,), "greater" or "less": the side of a benefit) -> Answer"""
 
@@ -48,7 +58,9 @@ def sentence_of(status: int, n_studies: int) -> str:
     """Why a meta-analysis has no or only part of a result; empty where it has."""
     if status == MetaStatus.OK:
         return ""
-    return meta_status.SENTENCES[MetaStatus(status)] if n_studies else "no study"
+    if not n_studies:
+        return "no study"
+    return SHORT.get(MetaStatus(status)) or meta_status.SENTENCES[MetaStatus(status)]
 
 
 def pooled(tau2: Tau2Choice, ci: CiRule) -> Run:
@@ -62,26 +74,25 @@ def pooled(tau2: Tau2Choice, ci: CiRule) -> Run:
     return run
 
 
-def selected(*steps: float) -> Run:
-    """A step selection model; its interval is of Wald form."""
+def fitted(fit: Callable[[FloatArray, FloatArray, Any], Any], told: Callable[[Any], str] = lambda found: "") -> Run:
+    """Any function of `stats` whose result has estimate, std_error, lower, upper, p_value and status; `told` says more of the result."""
 
     def run(yi: FloatArray, vi: FloatArray, alternative: str) -> Answer:
-        found = step_selection(yi[np.newaxis], vi[np.newaxis], steps, alternative)  # type: ignore[arg-type]
-        status = int(found.status[0])
-        if status != Status.OK:
-            why = "no study on one side of a step" if status == Status.EMPTY_CELL else FIT_SENTENCES[Status(status)]
-            return Answer(np.nan, np.nan, np.nan, np.nan, np.nan, why)
-        chances = ", ".join(f"{weight:.2f}" for weight in found.weight[0, 1:])
-        return _of_wald(found, f"relative chance {chances} (P = {float(found.p_value[0]):.2f})")
+        found = fit(yi, vi, alternative)
+        numbers = {name: float(getattr(found, name, np.nan)) for name in ("estimate", "std_error", "lower", "upper", "p_value")}
+        return Answer(**numbers, note=sentence_of(int(found.status), len(yi)) or told(found))
 
     return run
 
 
-def _of_wald(found: Any, note: str) -> Answer:
-    """Estimate and standard error of the first replicate with a normal interval."""
-    estimate, std_error = float(found.estimate[0]), float(found.std_error[0])
-    margin = float(normal_critical(0.05)) * std_error
-    return Answer(estimate, std_error, estimate - margin, estimate + margin, float(normal_p_value(np.array(estimate / std_error))), note)
+def _chances(found: Any) -> str:
+    """Of a step selection model: chances of publication relative to the most significant results, and the test of selection."""
+    return f"relative chance {', '.join(f'{weight:.2f}' for weight in found.weight[1:])} (P = {float(found.selection_p_value):.2f})"
+
+
+def _without_benefit(alternative: str) -> Any:
+    """The side of the funnel on which studies without benefit lie."""
+    return "left" if alternative == "greater" else "right"
 
 
 METHODS: dict[str, Method] = {
@@ -96,8 +107,22 @@ METHODS: dict[str, Method] = {
         Method("paule_mandel_hartung_knapp", "Paule-Mandel, Hartung-Knapp", pooled("PM", "hartung_knapp")),
         Method("profile_likelihood", "ML, profile likelihood", pooled("ML", "profile_likelihood")),
         Method("henmi_copas", "Henmi-Copas", pooled("DL", "henmi_copas")),
-        Method("step_selection", "selection, one step at P = .025", selected(0.025)),
-        Method("step_selection_2", "selection, steps at P = .025, .5", selected(0.025, 0.5)),
+        Method("unrestricted_wls", "unrestricted WLS", fitted(lambda y, v, side: unrestricted_wls(y, v))),
+        Method("waap_wls", "WAAP-WLS", fitted(lambda y, v, side: waap_wls(y, v))),
+        Method(
+            "trim_and_fill",
+            "trim and fill, L0",
+            fitted(lambda y, v, side: trim_and_fill(y, v, side=_without_benefit(side)), lambda found: f"{int(found.n_filled)} filled in"),
+        ),
+        Method("pet", "PET", fitted(lambda y, v, side: pet(y, v))),
+        Method("peese", "PEESE", fitted(lambda y, v, side: peese(y, v))),
+        Method("pet_peese", "PET-PEESE, one-sided rule", fitted(lambda y, v, side: pet_peese(y, v, rule="one_sided", alternative=side))),
+        Method("limit_meta_analysis", "limit meta-analysis", fitted(lambda y, v, side: limit_meta_analysis(y, v))),
+        Method("step_selection", "selection, one step at P = .025", fitted(lambda y, v, side: step_selection(y, v, (0.025,), side), _chances)),
+        Method("step_selection_2", "selection, steps at P = .025, .5", fitted(lambda y, v, side: step_selection(y, v, (0.025, 0.5), side), _chances)),
+        Method("p_uniform_star", "p-uniform*", fitted(lambda y, v, side: p_uniform_star(y, v, side))),
+        Method("p_uniform", "p-uniform", fitted(lambda y, v, side: p_uniform(y, v, side))),
+        Method("worst_case", "worst case of selection", fitted(lambda y, v, side: worst_case(y, v, side))),
     )
 }
 """Methods by name, in the order of tables."""

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from simtrials.core.measures import wilson
-from simtrials.engine.cells import NULL
+from simtrials.engine.declared import NULL
 from simtrials.engine.result import Run
 from simtrials.report import look, numbers
 from simtrials.report.figures.canvas import Sheet, finished, line_height, number_axis, sheet, text_width, wrapped

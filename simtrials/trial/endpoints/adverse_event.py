@@ -53,6 +53,9 @@ class AdverseEvent(Endpoint):
     def without_effects(self) -> Endpoint:
         return self.model_copy(update={"arm_risk": {}})
 
+    def ending_at(self, week: float, every_visit: bool) -> Endpoint:
+        return self.model_copy(update={"exposure_weeks": week})
+
     def latent(self) -> Latent:
         return Latent((self.exposure_weeks,), np.eye(1), np.zeros(1))
 

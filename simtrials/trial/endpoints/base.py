@@ -146,6 +146,16 @@ class Endpoint(Component):
         """The same endpoint when the drug does nothing."""
         return self.model_copy(update={"effects": {}})
 
+    def ending_at(self, week: float, every_visit: bool) -> "Endpoint":
+        """The same endpoint in a trial that ends at `week`: its last visit, or every visit until then.
+
+        Raises
+        ------
+        ValueError
+            When it says nothing about that week.
+        """
+        raise TypeError(f"an endpoint of kind {self.kind!r} must define ending_at")
+
     def latent(self) -> Latent:
         """Its latent normals."""
         raise TypeError(f"an endpoint of kind {self.kind!r} must define latent")

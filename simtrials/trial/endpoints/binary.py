@@ -46,6 +46,9 @@ class Binary(Endpoint):
     def unit(self) -> str:
         return "probability"
 
+    def ending_at(self, week: float, every_visit: bool) -> Endpoint:
+        return self.model_copy(update={"week": week})
+
     def latent(self) -> Latent:
         return Latent((self.week,), np.eye(1), np.zeros(1))
 

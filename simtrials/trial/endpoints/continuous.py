@@ -69,6 +69,9 @@ class Continuous(Endpoint):
     def unit(self) -> str:
         return self.unit_name
 
+    def ending_at(self, week: float, every_visit: bool) -> Endpoint:
+        return self.model_copy(update={"week": week})
+
     def latent(self) -> Latent:
         if self.baseline is None:
             return Latent((self.week,), np.array([[self.sd**2]]), np.zeros(1))

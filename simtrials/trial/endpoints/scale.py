@@ -19,7 +19,7 @@ from simtrials.core.data import Improves, Measurements, Scale
 from simtrials.core.errors import DeclarationError, Problem, did_you_mean
 from simtrials.core.kernels import kernel
 from simtrials.core.rng import Streams, normals
-from simtrials.trial.correlations import CORRELATIONS, VisitCorrelation
+from simtrials.trial.correlations import CORRELATIONS, Unstructured, VisitCorrelation
 from simtrials.trial.effects import Effect
 from simtrials.trial.endpoints.base import ENDPOINTS, Benefit, Course, Endpoint, Latent, Profile, visits_first
 from simtrials.trial.endpoints.scales import SCALES
@@ -173,6 +173,16 @@ class SymptomScale(Endpoint):
     def score_sds(self) -> FloatArray:
         """(V,) SD of the score at the visits in the control arm, points."""
         return np.broadcast_to(np.array(self.control_course.score_sd, dtype=np.float64), (len(self.weeks),)).copy()
+
+    def ending_at(self, week: float, every_visit: bool) -> Endpoint:
+        if week not in self.weeks:
+            raise ValueError(f"has no visit at week {week:g}; visits are at {', '.join(f'{w:g}' for w in self.weeks)}")
+        kept = tuple(visit for visit in self.weeks if visit == week or (every_visit and visit < week))
+        sds = tuple(float(self.score_sds[self.weeks.index(visit)]) for visit in kept)
+        course = self.control_course.model_copy(update={"score_sd": sds})
+        matrix = self.correlation.between(self.latent_weeks, (0.0, *kept), (0.0, *kept))
+        correlation = Unstructured(values=tuple(tuple(row) for row in matrix.tolist()))
+        return self.model_copy(update={"weeks": kept, "control_course": course, "correlation": correlation})
 
     def latent(self) -> Latent:
         sds = np.array([self.baseline.sd, *self.score_sds])

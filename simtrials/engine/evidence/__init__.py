@@ -1,0 +1,1 @@
+"""Bodies of evidence declared, run and remembered."""

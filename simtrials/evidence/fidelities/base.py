@@ -1,0 +1,101 @@
+"""What every way of making the results of a study offers: numbers per arm for given true effects and sizes, and the true effects themselves."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from simtrials.core.arrays import FloatArray
+from simtrials.core.check import Component
+from simtrials.core.data import Table
+from simtrials.core.errors import Problem
+from simtrials.core.registry import Registry
+from simtrials.core.rng import Streams
+from simtrials.evidence.outcomes import ReviewedOutcome, TrueEffects
+from simtrials.evidence.practices.base import Practice
+from simtrials.evidence.studies import Variety
+from simtrials.evidence.table import ArmNumbers, Measured
+from simtrials.evidence.template import Template
+
+REPORTED, SUBGROUP, END_SCORES, EARLIER = "reported", "subgroup", "end_scores", "earlier"
+Results = dict[str, dict[str, ArmNumbers]]
+"""view of a study (reported, subgroup, end_scores, earlier) -> outcome -> numbers per arm (m, 2)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that is needed to make results: the trials, what is collected, the law of true effects, practices, and which views are wanted."""
+
+    template: Template
+    outcomes: Mapping[str, ReviewedOutcome]
+    measured: Mapping[str, Measured]
+    law: TrueEffects
+    varieties: tuple[Variety, ...]
+    practices: tuple[Practice, ...]
+    views: frozenset[str]
+    subgroup: str | None
+    tables: Mapping[str, Table]
+    seed: int
+
+    def endpoint_of(self, outcome: str) -> str:
+        """The endpoint of an outcome."""
+        return self.outcomes[outcome].endpoint
+
+    def name_of(self, outcome: str) -> str:
+        """What is read off the endpoint."""
+        return self.outcomes[outcome].outcome_name(self.template.endpoints[self.endpoint_of(outcome)])
+
+    def range_of(self, endpoint: str) -> tuple[float, float]:
+        """Between which values nearly all true effects of an endpoint lie, with 0."""
+        means = [0.0, self.template.mean(endpoint), *(by.get(endpoint, 0.0) for by in self.law.by_class.values())]
+        reach = 4.5 * self.law.tau.get(endpoint, 0.0)
+        return min(means) - reach, max(means) + reach
+
+
+class Maker(ABC):
+    """Results of studies, ready to be drawn."""
+
+    @abstractmethod
+    def results(self, variety: int, effects: Mapping[str, FloatArray], n: FloatArray, streams: Streams) -> Results:
+        """Results of m studies of one variety: true effects by endpoint (m,), patients per arm (m, 2) control first."""
+
+    @abstractmethod
+    def true(self, variety: int, outcome: str, effect: FloatArray, view: str = REPORTED) -> FloatArray:
+        """The true effect of studies of a variety in the unit of the outcome's measure, for true effects on the endpoint in its own unit."""
+
+    @abstractmethod
+    def error(self, variety: int, outcome: str, view: str = REPORTED) -> float:
+        """Standard error of a true effect in the unit of the measure; 0 where a formula gives it."""
+
+
+class Fidelity(Component):
+    """Declares how the results of a study are made."""
+
+    kind: str
+
+    def prepare(self, plan: Plan) -> Maker:
+        """Ready to make results."""
+        raise TypeError(f"a fidelity of kind {self.kind!r} must define prepare")
+
+    def problems(self, plan_views: frozenset[str], practices: tuple[Practice, ...]) -> Iterator[Problem]:
+        """What it cannot do."""
+        yield from ()
+
+
+FIDELITIES = Registry("fidelities", "fidelity", Fidelity)
+
+
+def effect_of_means(measured: Measured, control: FloatArray, active: FloatArray, variance: FloatArray) -> FloatArray:
+    """True effects in the unit of a measure: from means (or risks) of control and active arm and the mean variance of the two."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if measured.measure == "RR":
+            return np.asarray(np.log(active / control))
+        if measured.measure == "OR":
+            return np.asarray(np.log(active / (1 - active) / (control / (1 - control))))
+        if measured.measure == "AS":
+            return np.asarray(np.arcsin(np.sqrt(active)) - np.arcsin(np.sqrt(control)))
+        if measured.binary:
+            return np.asarray(active - control)
+        difference = measured.sign * (active - control)
+        return np.asarray(difference if measured.measure == "MD" else difference / np.sqrt(variance))

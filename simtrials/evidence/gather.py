@@ -1,0 +1,180 @@
+"""A whole body of evidence on one screen: studies are run, finished, published or not, reported, extracted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from simtrials.core.arrays import AnyArray, BoolArray, FloatArray
+from simtrials.core.rng import BLOCK_SIZE, Streams
+from simtrials.evidence.extraction import Reports
+from simtrials.evidence.fidelities.base import Results
+from simtrials.evidence.own_test import own_result
+from simtrials.evidence.prepare import PreparedEvidence, study_columns
+from simtrials.evidence.reporting import Finished
+from simtrials.evidence.studies import Plans
+from simtrials.evidence.table import ArmNumbers, StudyTable
+
+MOST_ATTEMPTS = 20_000
+"""A place that so many studies in a row have not filled, because none was published, stays empty."""
+
+
+@dataclass(slots=True)
+class Shelf:
+    """Studies as they are put into their places: numbers by view and outcome (R, S, 2), true effects, and labels as codes (R, S)."""
+
+    views: dict[str, dict[str, ArmNumbers]]
+    true: dict[str, FloatArray]
+    codes: dict[str, AnyArray]
+    n: FloatArray
+    filled: BoolArray
+    n_run: FloatArray
+    unseen: list[tuple[AnyArray, dict[str, ArmNumbers]]] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, prepared: PreparedEvidence, n_replicates: int) -> "Shelf":
+        shape = (n_replicates, prepared.evidence.studies.n_places)
+        views = {view: {name: ArmNumbers.empty(shape) for name in prepared.plan.outcomes} for view in prepared.plan.views}
+        true = {name: np.full(shape, np.nan) for name in prepared.plan.outcomes}
+        codes = {name: np.zeros(shape, dtype=np.int16) for name in ("variety", "drug_class", "role", "risk", "funder")}
+        return cls(views, true, codes, np.full((*shape, 2), np.nan), np.zeros(shape, dtype=bool), np.zeros(n_replicates))
+
+    def put(self, rows: AnyArray, place: int, plans: Plans, results: Results, true: Mapping[str, FloatArray], which: BoolArray) -> None:
+        """Put the studies of the mask into a place of these bodies."""
+        here = rows[which]
+        for view, found in results.items():
+            for name, numbers in found.items():
+                measured = plans.measures[name] & which
+                to = rows[measured], place
+                self.views[view][name].put(to, ArmNumbers(numbers.n[measured], numbers.mean[measured], numbers.sd[measured]))
+        for name, effects in true.items():
+            self.true[name][here, place] = np.where(plans.measures[name], effects, np.nan)[which]
+        for name, code in self.codes.items():
+            code[here, place] = getattr(plans, name)[which]
+        self.n[here, place] = plans.n[which]
+        self.filled[here, place] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A block of bodies of evidence: the reviewers' table, the table of what was published, and studies that nobody saw (rows, numbers)."""
+
+    table: StudyTable
+    published: StudyTable
+    unseen: tuple[tuple[AnyArray, dict[str, ArmNumbers]], ...] = ()
+
+
+def gather(prepared: PreparedEvidence, streams: Streams, n_replicates: int = BLOCK_SIZE, keep_unseen: bool = False) -> Body:
+    """Bodies of evidence with all their studies: run place by place, published or not, outcomes chosen, extracted by reviewers."""
+    shelf = Shelf.empty(prepared, n_replicates)
+    present = prepared.evidence.studies.present(streams.below("studies"), n_replicates)
+    for place in range(prepared.evidence.studies.n_places):
+        _fill(prepared, shelf, place, np.flatnonzero(present[:, place]), streams.below(f"studies.{place}"), keep_unseen)
+    published = _table(prepared, shelf, _one_more(prepared, streams, n_replicates))
+    table = _chosen(prepared, published, streams)
+    reports = Reports({view: numbers for view, numbers in shelf.views.items() if view != "reported"}, shelf.codes["variety"])
+    for i, step in enumerate(prepared.evidence.extraction):
+        table = step.extract(table, reports, streams.below(f"extraction.{i}"))
+    return Body(table, published, tuple(shelf.unseen))
+
+
+def _fill(prepared: PreparedEvidence, shelf: Shelf, place: int, rows: AnyArray, streams: Streams, keep_unseen: bool) -> None:
+    """Run studies for one place until each body of evidence has a published one there, or one for each where the unpublished count too."""
+    reporting, outcomes = prepared.evidence.reporting, tuple(prepared.plan.outcomes)
+    always = bool(prepared.evidence.studies.is_further()[place]) or not reporting.publication
+    for attempt in range(MOST_ATTEMPTS):
+        if rows.size == 0:
+            return
+        own = streams.below(str(attempt))
+        plans = prepared.evidence.studies.plans(place, own, rows.size, outcomes)
+        results, true = _run(prepared, plans, own)
+        shelf.n_run[rows] += 1
+        seen = np.ones(rows.size, dtype=bool)
+        if not always:
+            seen = own["publication"].random(rows.size) < _chance(prepared, results["reported"], plans)
+        shelf.put(rows, place, plans, results, true, seen)
+        if keep_unseen:
+            shelf.unseen.append((rows[~seen], {name: _rows(numbers, ~seen) for name, numbers in results["reported"].items()}))
+        if reporting.fill == "run":
+            return
+        rows = rows[~seen]
+
+
+def _run(prepared: PreparedEvidence, plans: Plans, streams: Streams) -> tuple[Results, dict[str, FloatArray]]:
+    """Results of m studies, and their true effects in the unit of each outcome."""
+    normals = streams["true_effects"].standard_normal((len(plans.n), len(prepared.endpoints)))
+    true = prepared.true_effects(plans, normals)
+    shown = prepared.shown_effects(plans, true)
+    results: Results = {}
+    for variety, places in plans.of_variety():
+        effects = {name: np.ascontiguousarray(shown[places, i]) for i, name in enumerate(prepared.endpoints)}
+        whole = places.size == len(plans.n)
+        found = prepared.maker.results(variety, effects, plans.n[places], streams if whole else streams.below(f"variety.{variety}"))
+        if whole:
+            results = found
+            break
+        for view, outcomes in found.items():
+            into = results.setdefault(view, {})
+            for name, numbers in outcomes.items():
+                into.setdefault(name, ArmNumbers.empty((len(plans.n),)))
+                _put_rows(into[name], places, numbers)
+    return results, {name: prepared.in_measure(name, plans, true) for name in prepared.plan.outcomes}
+
+
+def _put_rows(into: ArmNumbers, rows: AnyArray, found: ArmNumbers) -> None:
+    into.n[rows], into.mean[rows], into.sd[rows] = found.n, found.mean, found.sd
+
+
+def _rows(numbers: ArmNumbers, rows: AnyArray) -> ArmNumbers:
+    return ArmNumbers(numbers.n[rows], numbers.mean[rows], numbers.sd[rows])
+
+
+def _chance(prepared: PreparedEvidence, numbers: Mapping[str, ArmNumbers], plans: Plans) -> FloatArray:
+    """(m,) probability that a study is published."""
+    known = {name: found.where(~plans.measures[name], ArmNumbers.empty((len(plans.n),))) for name, found in numbers.items()}
+    finished = Finished(known, prepared.measured, plans.funder)
+    chance = np.ones(len(plans.n))
+    for publication in prepared.evidence.reporting.publication:
+        chance = chance * publication.probability(finished)
+    return chance
+
+
+def _one_more(prepared: PreparedEvidence, streams: Streams, n_replicates: int) -> dict[str, FloatArray]:
+    """(R,) the true effect of one more study of the same law, of a kind as likely as those of the declared places."""
+    own, studies = streams.below("one_more"), prepared.evidence.studies
+    declared = np.flatnonzero(~studies.is_further())
+    place = declared[(own["place"].random(n_replicates) * declared.size).astype(np.int64)]
+    normals = own["true_effects"].standard_normal((n_replicates, len(prepared.endpoints)))
+    found = {name: np.full(n_replicates, np.nan) for name in prepared.plan.outcomes}
+    for which in np.unique(place):
+        rows = np.flatnonzero(place == which)
+        plans = studies.plans(int(which), own.below(str(which)), rows.size, tuple(prepared.plan.outcomes))
+        true = prepared.true_effects(plans, normals[rows])
+        for name in found:
+            found[name][rows] = prepared.in_measure(name, plans, true)
+    return found
+
+
+def _table(prepared: PreparedEvidence, shelf: Shelf, new_true: dict[str, FloatArray]) -> StudyTable:
+    studies, codes = prepared.evidence.studies, shelf.codes
+    plans = Plans(n=shelf.n, measures={}, **codes)
+    further = np.broadcast_to(studies.is_further().astype(np.int16), shelf.filled.shape)
+    columns = study_columns(studies, plans, further)
+    tau2 = {name: prepared.tau2(name) for name in prepared.plan.outcomes}
+    return StudyTable(shelf.views["reported"], prepared.measured, columns, shelf.filled, shelf.true, new_true, shelf.n_run, tau2)
+
+
+def _chosen(prepared: PreparedEvidence, table: StudyTable, streams: Streams) -> StudyTable:
+    """The table after studies have chosen which of several outcomes they report under one name."""
+    for i, selection in enumerate(prepared.evidence.reporting.outcomes):
+        tests = [own_result(table.numbers[name], table.measured[name]) for name in selection.among]
+        p_values, better = (np.stack(part) for part in zip(*tests, strict=True))
+        chosen = selection.chosen(p_values, better, streams.below(f"outcomes.{i}"))
+        choosing = streams[f"outcomes.{i}.share"].random(chosen.shape) < selection.share
+        numbers = dict(table.numbers)
+        reported = numbers[selection.among[0]]
+        for k, name in enumerate(selection.among[1:], start=1):
+            reported = reported.where(choosing & (chosen == k), table.numbers[name])
+        numbers[selection.reported] = reported
+        table = table.with_numbers(numbers)
+    return table

@@ -1,0 +1,1 @@
+"""Faces of runs of bodies of evidence."""
