@@ -151,7 +151,9 @@ def test_mistakes_exit_with_2_and_say_what_to_do(tmp_path, words, message):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "show", "report", "check", "new", "kinds", "schema", "patients", "population", "analyze", "course"])
+@pytest.mark.parametrize(
+    "command", ["run", "show", "report", "check", "new", "kinds", "schema", "patients", "population", "analyze", "course", "meta"]
+)
 def test_every_command_has_help_with_an_example(tmp_path, command):
     done = call(command, "--help", cwd=tmp_path)
     assert done.returncode == 0

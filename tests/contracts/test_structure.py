@@ -31,7 +31,13 @@ def forbidden(module: Path, source: str) -> set[str]:
 
 
 # results print, draw and report themselves: they offer the method, the faces do the work
-RESULTS = ("engine/result.py", "engine/population_fit/outcome.py", "engine/real_trial/outcome.py", "engine/evidence/result.py")
+RESULTS = (
+    "engine/result.py",
+    "engine/population_fit/outcome.py",
+    "engine/real_trial/outcome.py",
+    "engine/real_studies/outcome.py",
+    "engine/evidence/result.py",
+)
 FACES_OF_RESULTS = {Path(module): {"report"} for module in RESULTS}
 
 

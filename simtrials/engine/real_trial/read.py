@@ -79,7 +79,7 @@ def read_trial(data: str | Path, naming: Naming) -> RealTrial:
     return _Reader(table, naming, rows, subjects).trial()
 
 
-def _labels(column: Column) -> list[str | None]:
+def cell_texts(column: Column) -> list[str | None]:
     """Cells as texts, None where empty; whole numbers without a point."""
     if isinstance(column, Category):
         return [None if code < 0 else column.levels[code] for code in column.codes]
@@ -154,8 +154,8 @@ class _Reader:
 
     def _patients(self) -> IntArray:
         """Number of the patient in each row, in the order met, -1 where the cell is empty; fills `patients`."""
-        labels = _labels(self.columns[self.naming.patient or ""])
-        own = [] if self.subjects is None else _labels(self._of_subjects(self.naming.patient or ""))
+        labels = cell_texts(self.columns[self.naming.patient or ""])
+        own = [] if self.subjects is None else cell_texts(self._of_subjects(self.naming.patient or ""))
         self.patients = list(dict.fromkeys(label for label in (*own, *labels) if label is not None))
         number = {label: i for i, label in enumerate(self.patients)}
         self._count("rows without a patient", labels.count(None))
@@ -176,13 +176,13 @@ class _Reader:
         if self.naming.one_arm and self.naming.arm is None and self.subjects is None:
             return ("all",), np.zeros(len(self.patients), dtype=np.int8)
         if self.naming.arm is not None:
-            labels = self._per_patient("arm", patient, _labels(self.columns[self.naming.arm]))
+            labels = self._per_patient("arm", patient, cell_texts(self.columns[self.naming.arm]))
         else:
             known = next((name for name in KNOWN_AS["arm"] if self.subjects is not None and name in self.subjects.columns), None)
             if known is None:
                 self.problems.append(Problem("arm", f"neither file has a column called {' or '.join(KNOWN_AS['arm'][:3])}; name it"))
                 return ("all",), np.zeros(len(self.patients), dtype=np.int8)
-            labels = self._from_subjects(_labels(self._of_subjects(known)))
+            labels = self._from_subjects(cell_texts(self._of_subjects(known)))
         levels = sorted({label for label in labels if label is not None})
         control = self.naming.control
         if control is None:
@@ -198,7 +198,7 @@ class _Reader:
 
     def _from_subjects(self, cells: Sequence[str | None]) -> list[str | None]:
         """The cells of a column of the subjects' file, in the order of the patients."""
-        of = dict(zip(_labels(self._of_subjects(self.naming.patient or "")), cells, strict=True))
+        of = dict(zip(cell_texts(self._of_subjects(self.naming.patient or "")), cells, strict=True))
         return [of.get(patient) for patient in self.patients]
 
     def _per_patient(self, role: str, patient: IntArray, cells: Sequence[str | None]) -> list[str | None]:
@@ -301,7 +301,7 @@ class _Reader:
             else:
                 found[name] = one[np.newaxis]
         if self.subjects is not None:
-            order = dict(zip(_labels(self._of_subjects(self.naming.patient or "")), range(self.subjects.n_rows), strict=True))
+            order = dict(zip(cell_texts(self._of_subjects(self.naming.patient or "")), range(self.subjects.n_rows), strict=True))
             place = np.array([order.get(label, -1) for label in self.patients])
             for name, column in self.subjects.columns.items():
                 if name not in used:
