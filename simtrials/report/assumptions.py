@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from simtrials.engine.declared import SCENARIO
+from simtrials.engine.declared import SCENARIO, Declared
 from simtrials.engine.result import Run
 from simtrials.engine.scenario import Scenario
 from simtrials.report import numbers
@@ -43,7 +43,7 @@ def assumptions(run: Run) -> list[Assumption]:
     return rows
 
 
-def source_of(scenario: Scenario, *paths: str) -> str:
+def source_of(scenario: Declared, *paths: str) -> str:
     """The source of the first of these fields that has one; a source of a table holds for all that is in it."""
     for path in paths:
         keys = [key for key in scenario.sources if path == key or path.startswith(f"{key}.")]

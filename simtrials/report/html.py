@@ -11,6 +11,7 @@ from typing import Any
 
 from simtrials.engine.declared import SCENARIO
 from simtrials.engine.result import Run
+from simtrials.engine.results import Results
 from simtrials.engine.store import write_whole
 from simtrials.report import look, numbers, questions, tables
 from simtrials.report.ademp import ademp
@@ -45,17 +46,24 @@ class Picture:
 
 def write_report(run: Run) -> Path:
     """Write report.html, measures.csv and the figures into the run's folder; the path of the report."""
-    pictures = {name: _picture(name, drawing) for kind in FIGURES.values() for name, drawing in kind.drawings(run).items()}
-    for name, picture in pictures.items():
-        write_whole(run.folder / "figures" / f"{name}.svg", picture.svg)
-        write_whole(run.folder / "figures" / f"{name}.png", picture.png)
-    write_whole(run.folder / "measures.csv", run.measures().to_csv(index=False))
+    drawings = {name: drawing for kind in FIGURES.values() for name, drawing in kind.drawings(run).items()}
+    pictures = written(run, drawings)
     path = run.folder / NAME
     write_whole(path, report_html(run, pictures))
     return path
 
 
-def _picture(name: str, drawing: Drawing) -> Picture:
+def written(run: Results, drawings: Mapping[str, Drawing]) -> dict[str, Picture]:
+    """The figures as SVG and PNG, and all measures as CSV, written into the folder of a run; the pictures for its report."""
+    pictures = {name: picture_of(name, drawing) for name, drawing in drawings.items()}
+    for name, picture in pictures.items():
+        write_whole(run.folder / "figures" / f"{name}.svg", picture.svg)
+        write_whole(run.folder / "figures" / f"{name}.png", picture.png)
+    write_whole(run.folder / "measures.csv", run.measures().to_csv(index=False))
+    return pictures
+
+
+def picture_of(name: str, drawing: Drawing) -> Picture:
     figure = drawn(drawing)
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows(drawing.table())
@@ -64,12 +72,17 @@ def _picture(name: str, drawing: Drawing) -> Picture:
 
 def report_html(run: Run, pictures: Mapping[str, Picture]) -> str:
     """The text of the report."""
+    return rendered("report.html.j2", content(run, pictures))
+
+
+def rendered(template: str, shown: Mapping[str, Any]) -> str:
+    """A template filled."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("simtrials.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("report.html.j2").render(content(run, pictures))
+    return environment.get_template(template).render(shown)
 
 
 def content(run: Run, pictures: Mapping[str, Picture]) -> dict[str, Any]:
@@ -97,10 +110,10 @@ def content(run: Run, pictures: Mapping[str, Picture]) -> dict[str, Any]:
     }
 
 
-def about_line(run: Run) -> str:
+def about_line(run: Results, noun: str = "trials") -> str:
     """Scenario, digest, replicates, date, version."""
-    replicates = f"{numbers.whole(run.n_replicates)} simulated trials"
-    return " · ".join([run.scenario.name, run.digest, replicates, run.record["started"][:10], f"simtrials {run.record['versions']['simtrials']}"])
+    replicates = f"{numbers.whole(run.n_replicates)} simulated {noun}"
+    return " · ".join([run.name, run.digest, replicates, run.record["started"][:10], f"simtrials {run.record['versions']['simtrials']}"])
 
 
 def _first_page(run: Run, pictures: Mapping[str, Picture]) -> dict[str, Any]:
@@ -120,7 +133,7 @@ def _first_page(run: Run, pictures: Mapping[str, Picture]) -> dict[str, Any]:
     }
 
 
-def again(run: Run) -> tuple[str, str]:
+def again(run: Results) -> tuple[str, str]:
     """The command that makes the same numbers again, and what it needs."""
     command = str(run.record.get("command", ""))
     if shlex.split(command)[1:2] == ["run"]:
@@ -165,11 +178,11 @@ def _analyses(run: Run, pictures: Mapping[str, Picture]) -> Iterator[dict[str, A
         }
 
 
-def provenance(run: Run) -> list[tuple[str, str]]:
+def provenance(run: Results) -> list[tuple[str, str]]:
     """Seed, digest, how the run stopped, time, versions, data, notes."""
     record = run.record
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-    rows = [("Digest", run.digest), ("Seed", str(run.scenario.seed)), ("Stopped", run.stopped), ("Started", record["started"])]
+    rows = [("Digest", run.digest), ("Seed", str(run.seed)), ("Stopped", run.stopped), ("Started", record["started"])]
     workers = record["workers"]
     rows.append(("Time", f"{numbers.duration(record['seconds'])} with {workers} worker{'s' if workers != 1 else ''}, without what was stored before"))
     rows += [("Command", record["command"])] if record.get("command") else []

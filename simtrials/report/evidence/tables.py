@@ -21,13 +21,13 @@ def judged_table(run: EvidenceRun, cell: str = SCENARIO) -> Table:
     for row in power_rows(run, cell):
         measures = {measure.name: measure for measure in run.tallies(cell)[row.name].measures()}
         unit = unit_of(run, row.name)
-        cells = [numbers.with_mcse(measures[name].value, measures[name].mcse, unit.digits + 1) if name in measures else numbers.DASH for name in SHOWN]
+        cells = [_in_unit(measures.get(name), unit.digits + 1) for name in SHOWN]
         tally = run.tallies(cell)[row.name]
         covered = numbers.share_detail(tally.n_covered, tally.n_intervals) if tally.truth and tally.n_intervals else numbers.DASH
         new = measures.get("prediction_coverage")
         predicted = numbers.with_mcse(100 * new.value, 100 * new.mcse, 1) if new else numbers.DASH
         rows.append((row.question, labels[row.name], *cells, covered, predicted, numbers.whole(row.count.failed)))
-    head = ("outcome", "synthesis", "bias (MCSE)", "RMSE squared", "interval width", "coverage, % (MCSE)", "new trial covered, %", "failed")
+    head = ("outcome", "synthesis", "bias (MCSE)", "mean squared error", "interval width", "coverage, % (MCSE)", "new trial covered, %", "failed")
     notes = [
         "Bias and coverage are against the mean of the true effects of the studies; ratios on the log scale. New trial covered: share of prediction "
         "intervals that hold the true effect of one more trial of the same law."
@@ -36,6 +36,10 @@ def judged_table(run: EvidenceRun, cell: str = SCENARIO) -> Table:
 
 
 SHOWN = ("bias", "mean_squared_error", "interval_width")
+
+
+def _in_unit(measure: Measure | None, digits: int) -> str:
+    return numbers.DASH if measure is None else numbers.with_mcse(measure.value, measure.mcse, digits)
 
 
 def truth_table(run: EvidenceRun) -> Table:
@@ -78,11 +82,12 @@ def cells_table(run: EvidenceRun, cells: dict[str, str], title: str) -> Table:
         often = [numbers.share(round(m.value * m.n_replicates), m.n_replicates) for m in run.patterns(cell)[: len(patterns)]]
         rows.append((label, *shown, *often))
     head = ("setting", *(f"{lead.question}, %" for lead in leads), *(f"pattern {spoken(name)}, %" for name in patterns))
-    note = f"Shares of {numbers.whole(run.n_replicates)} simulated reviews that show a benefit, by {leads[0].label if leads else ''}; ±: 95% Monte Carlo."
+    method = f", by {leads[0].label}" if leads else ""
+    note = f"Shares of {numbers.whole(run.n_replicates)} simulated reviews that show a benefit{method}; ±: 95% Monte Carlo interval."
     return Table(title, head, rows, right=tuple(range(1, len(head))), notes=(note,))
 
 
-def estimates_table(run: EvidenceRun) -> Table | None:
+def estimates_table(run: EvidenceRun) -> Table:
     """Mean pooled effects of the leading syntheses in all cells, and studies run for those published."""
     leads = leading(run, power_rows(run))
     rows = []
@@ -96,7 +101,9 @@ def estimates_table(run: EvidenceRun) -> Table | None:
         rows.append((label, *means, runs, numbers.rounded(counts["patients_included"].value, counts["patients_included"].mcse, 0)))
     head = ("setting", *(lead.question for lead in leads), "trials run", "patients")
     units = ", ".join(dict.fromkeys(RATIOS.get(run.meanings[lead.name].scale, unit_of(run, lead.name).name) for lead in leads))
-    return Table("Mean pooled effects", head, rows, right=tuple(range(1, len(head))), notes=(f"Mean of the estimates ({units}; ratios: geometric mean).",))
+    return Table(
+        "Mean pooled effects", head, rows, right=tuple(range(1, len(head))), notes=(f"Mean of the estimates ({units}; ratios: geometric mean).",)
+    )
 
 
 def _shown(run: EvidenceRun, name: str, mean: Measure) -> str:
@@ -112,12 +119,13 @@ def differences_table(run: EvidenceRun) -> Table | None:
         return None
     labels, rows = labels_of(run.scenario), []
     firsts = {row.question: row.name for row in reversed(power_rows(run))}
-    for row in found.itertuples():
-        if row.against not in firsts.values() or row.measure not in ("power", "coverage", "bias") or not np.isfinite(row.difference):
+    for row in found.to_dict(orient="records"):
+        against, measure, difference, mcse = str(row["against"]), str(row["measure"]), float(row["difference"]), float(row["mcse"])
+        if against not in firsts.values() or measure not in ("power", "coverage", "bias") or not np.isfinite(difference):
             continue
-        factor, digits, unit = (1, RATIO_DIGITS + 1, "") if row.measure == "bias" else (100, 1, ", percentage points")
-        shown = numbers.with_mcse(factor * row.difference, factor * row.mcse, digits)
-        rows.append((question_of(run.scenario, row.against), labels[row.synthesis], labels[row.against], f"{row.measure}{unit}", shown))
+        factor, digits, unit = (1, RATIO_DIGITS + 1, "") if measure == "bias" else (100, 1, ", percentage points")
+        shown = numbers.with_mcse(factor * difference, factor * mcse, digits)
+        rows.append((question_of(run.scenario, against), labels[str(row["synthesis"])], labels[against], f"{measure}{unit}", shown))
     if not rows:
         return None
     head = ("outcome", "synthesis", "less", "measure", "difference (paired MCSE)")
@@ -127,7 +135,9 @@ def differences_table(run: EvidenceRun) -> Table | None:
 def failures_table(run: EvidenceRun) -> Table:
     """Bodies of evidence that could not be synthesized, by reason, in every cell."""
     labels = labels_of(run.scenario)
-    rows = [row for cell, label in run.cells.items() for name, tally in run.tallies(cell).items() for row in _failures(run, label, labels, name, tally)]
+    rows = [
+        row for cell, label in run.cells.items() for name, tally in run.tallies(cell).items() for row in _failures(run, label, labels, name, tally)
+    ]
     return Table("Failures", ("cell", "outcome", "synthesis", "reason", "replicates"), rows, right=(4,))
 
 

@@ -70,7 +70,9 @@ def _forest(run: EvidenceRun, name: str, synthesis: Pooled) -> Forest | None:
     level = percent(1 - synthesis.alpha)
     mean = Mean(f"Mean ({level}% CI)", float(pooled.estimate), float(pooled.lower), float(pooled.upper))
     prediction = Mean(f"New trial ({level}% PI)", float(pooled.estimate), float(pooled.prediction_lower), float(pooled.prediction_upper))
-    note = f"{known.size} simulated studies; tau {fixed(np.sqrt(tau2), 2)}, I2 {fixed(100 * float(np.nan_to_num(pooled.i2)), 0)}%; {synthesis.method}."
+    note = (
+        f"{known.size} simulated studies; tau {fixed(np.sqrt(tau2), 2)}, I2 {fixed(100 * float(np.nan_to_num(pooled.i2)), 0)}%; {synthesis.method}."
+    )
     effect = _effect(run, name)
     sentence = f"The first simulated review: {effect.interval(mean.estimate, mean.lower, mean.upper)}."
     title = f"One simulated review: {synthesis.outcome.replace('_', ' ')}"

@@ -46,7 +46,7 @@ class Grid:
 
     def table(self) -> list[tuple[str, ...]]:
         """Every value with its error."""
-        rows = [("synthesis", "measure", "setting", "value", "mcse")]
+        rows: list[tuple[str, ...]] = [("synthesis", "measure", "setting", "value", "mcse")]
         for p, panel in enumerate(self.panels):
             for i, label in enumerate(self.labels):
                 for s, setting in enumerate(self.settings):
@@ -65,8 +65,8 @@ class Grid:
         width = (page.width - left - failed_width - GAP_MM * (len(self.panels) - 1)) / len(self.panels)
         tops = body - HEAD_MM - np.cumsum([0.0, *heights])
         middles = (tops[:-1] + tops[1:]) / 2
-        for text, middle in zip(lines, middles, strict=True):
-            page.text(0.2, middle, "\n".join(text))
+        for words, middle in zip(lines, middles, strict=True):
+            page.text(0.2, middle, "\n".join(words))
         for text, middle in zip(self.failed, middles, strict=True):
             page.text(page.width - 0.5, middle, text, look.NOTE_PT, ha="right", weight="bold" if text not in ("0",) else "normal")
         page.text(page.width - 0.5, body - HEAD_MM + 2.2, "failed", look.NOTE_PT, ha="right", color=look.SECONDARY)
@@ -153,7 +153,12 @@ def _grid(run: EvidenceRun, question: str, rows: Sequence[PowerRow], cells: Sequ
     for s, cell in enumerate(cells):
         for i, name in enumerate(names):
             measures = {measure.name: measure for measure in run.tallies(cell)[name].measures()}
-            shown = [(measures.get("bias"), 1.0), (measures.get("coverage"), 100.0), (measures.get("interval_width"), 1.0), (measures["power"], 100.0)]
+            shown = [
+                (measures.get("bias"), 1.0),
+                (measures.get("coverage"), 100.0),
+                (measures.get("interval_width"), 1.0),
+                (measures["power"], 100.0),
+            ]
             if with_null:
                 shown.append((run.measure(name, "power", NULL), 100.0))
             for p, (measure, factor) in enumerate(shown):

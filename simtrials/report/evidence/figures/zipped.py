@@ -1,6 +1,6 @@
 """Do intervals cover? Intervals of all simulated reviews, ranked by how far they lie from the truth, the worst fifth shown."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from simtrials.core.arrays import BoolArray, FloatArray
+from simtrials.core.arrays import AnyArray, BoolArray, FloatArray
 from simtrials.core.measures import wilson
 from simtrials.engine.declared import SCENARIO
 from simtrials.engine.evidence.result import EvidenceRun
@@ -58,8 +58,8 @@ class Zip:
         covered = numbers.share(self.covered, self.of)
         failed = f" {numbers.whole(self.failed)} without an interval." if self.failed else ""
         return (
-            f"The {numbers.percent(SHOWN)}% of {numbers.whole(self.of)} intervals that lie farthest from the truth in units of their own error; dark: misses "
-            f"it. {covered}% cover ({numbers.fixed(low, 1)} to {numbers.fixed(high, 1)}); dashed: {numbers.percent(self.level)}.{failed}"
+            f"The {numbers.percent(SHOWN)}% of {numbers.whole(self.of)} intervals that lie farthest from the truth in units of their own error; "
+            f"dark: misses it. {covered}% cover ({numbers.fixed(low, 1)} to {numbers.fixed(high, 1)}); dashed: {numbers.percent(self.level)}.{failed}"
         )
 
     def _frame(self, axes: Axes) -> None:
@@ -103,10 +103,12 @@ def _zip(run: EvidenceRun, name: str, what: str) -> Zip | None:
     sentence = f"{numbers.share(tally.n_covered, tally.n_intervals)}% of the intervals of {what} cover the mean true effect."
     limits = unit.factor * lower[place], unit.factor * upper[place], misses[place]
     title = f"Coverage: {what}"
-    return Zip(title, unit.name, level, unit.factor * truth, percentile[top], *limits, tally.n_covered, tally.n_intervals, n - tally.n_intervals, sentence)
+    return Zip(
+        title, unit.name, level, unit.factor * truth, percentile[top], *limits, tally.n_covered, tally.n_intervals, n - tally.n_intervals, sentence
+    )
 
 
-def _first(run: EvidenceRun):  # type: ignore[no-untyped-def]
+def _first(run: EvidenceRun) -> Iterator[Mapping[str, AnyArray]]:
     """Shards until enough replicates are read."""
     seen = 0
     for columns in run.shards(SCENARIO):
