@@ -121,6 +121,7 @@ def run_evidence(scenario: EvidenceScenario, call: Call) -> EvidenceRun:
         "data": checksums,
         "folder_of_data": str(scenario.folder) if scenario.folder else None,
         "cells": {cell.name: cell.label for cell in cells},
+        "without_effect": [cell.name for cell in cells if cell.scenario.null() == cell.scenario],
         "meanings": {name: [meaning.scale, meaning.benefit] for name, meaning in simulations[SCENARIO].meanings().items()},
         "notes": repaired,
         "repaired": repaired,

@@ -14,7 +14,14 @@ from simtrials.report.departures import in_words
 from simtrials.report.evidence import tables
 from simtrials.report.evidence.figures import drawings
 from simtrials.report.evidence.rows import power_rows, question_of
-from simtrials.report.evidence.sentences import answer, pattern_sentences, selection_sentence, settling_sentences, size_in_words
+from simtrials.report.evidence.sentences import (
+    answer,
+    null_pattern_sentence,
+    pattern_sentences,
+    selection_sentence,
+    settling_sentences,
+    size_in_words,
+)
 from simtrials.report.html import NAME, Picture, about_line, again, provenance, rendered, written
 from simtrials.report.names import spoken
 from simtrials.report.rows import PowerRow, caution, failure_sentences, widest_interval
@@ -48,7 +55,7 @@ def content(run: EvidenceRun, pictures: Mapping[str, Picture]) -> dict[str, Any]
         "invented": invented(run),
         "caution": caution(rows, "bodies of evidence"),
         "answer": answer(run),
-        "patterns": pattern_sentences(run),
+        "patterns": [*pattern_sentences(run)[:1], null_pattern_sentence(run), *pattern_sentences(run)[1:]],
         "settling": settling_sentences(run),
         "settling_table": tables.cells_table(run, first | settling, "What would settle the question") if settling else None,
         "others_table": tables.cells_table(run, first | others, "Other settings and other explanations") if others else None,

@@ -12,7 +12,7 @@ from simtrials.report import numbers
 from simtrials.report.evidence.rows import effect_in_words, leading, power_rows, question_of
 from simtrials.report.names import spoken
 from simtrials.report.rows import PowerRow
-from simtrials.report.sentences import listed
+from simtrials.report.sentences import listed, sentence_case
 
 MOST_QUESTIONS = 4
 
@@ -85,29 +85,43 @@ def shows_all(run: EvidenceRun, names: Sequence[str], cell: str = SCENARIO) -> i
     return sum(int(np.logical_and.reduce([run.judged(name, columns).benefit for name in names]).sum()) for columns in run.shards(cell))
 
 
+def null_pattern_sentence(run: EvidenceRun) -> str:
+    """How often the first pattern occurs without any effect, and in the settings without effect in which something else is at work."""
+    if not run.scenario.patterns:
+        return ""
+    without: list[str] = run.record["without_effect"]
+    parts = [f"in {_often(run, NULL)} of 100 reviews if the drug does nothing"] if NULL in run.cells else []
+    parts += [f"in {_often(run, cell)} with {run.cells[cell]}" for cell in run.variant_cells().values() if cell in without]
+    return f"The same pattern occurs {'; '.join(parts)}." if parts and SCENARIO not in without else ""
+
+
+def _often(run: EvidenceRun, cell: str) -> str:
+    measure = run.patterns(cell)[0]
+    return numbers.per_hundred(round(measure.value * measure.n_replicates), measure.n_replicates)
+
+
 def settling_sentences(run: EvidenceRun) -> list[str]:
-    """For each outcome the first of the declared additions with which reviews reach the target, or that none does."""
-    cells = {name: cell for name, cell in run.variant_cells().items() if run.scenario.variants[name].answers}
+    """The first of the declared additions with which reviews reach the target, for each outcome, or that none does."""
+    cells = [cell for name, cell in run.variant_cells().items() if run.scenario.variants[name].answers]
     if not cells:
         return []
-    target, sentences = run.scenario.target_power, []
-    by_cell = {cell: {row.name: row for row in power_rows(run, cell)} for cell in cells.values()}
+    target, reached = run.scenario.target_power, dict[str, list[str]]()
+    by_cell = {cell: {row.name: row for row in power_rows(run, cell)} for cell in cells}
+    never: list[str] = []
     for row in leading(run, power_rows(run))[:MOST_QUESTIONS]:
         if row.verdict(target) == "above":
             continue
-        reached = [cell for cell in cells.values() if by_cell[cell][row.name].verdict(target) == "above"]
-        if reached:
-            count = by_cell[reached[0]][row.name].count
-            often = numbers.per_hundred(count.shown, count.of)
-            sentences.append(f"{row.question.capitalize()} is shown in {often} of 100 reviews {run.cells[reached[0]]}.")
+        enough = [cell for cell in cells if by_cell[cell][row.name].verdict(target) == "above"]
+        best = enough[0] if enough else max(cells, key=lambda cell: by_cell[cell][row.name].count.shown)
+        count = by_cell[best][row.name].count
+        often = f"{row.question} in {numbers.per_hundred(count.shown, count.of)}"
+        if enough:
+            reached.setdefault(run.cells[best], []).append(often)
         else:
-            best = max(cells.values(), key=lambda cell: by_cell[cell][row.name].count.shown)
-            count = by_cell[best][row.name].count
-            often = numbers.per_hundred(count.shown, count.of)
-            sentences.append(
-                f"{row.question.capitalize()} stays below {numbers.percent(target)} of 100 with every addition looked at: {often} {run.cells[best]}."
-            )
-    return sentences
+            never.append(f"{often} {run.cells[best]}")
+    parts = [f"{label}, reviews show {listed(found)} of 100" for label, found in reached.items()]
+    sentences = [f"{sentence_case('; '.join(parts))}."] if parts else []
+    return sentences + ([f"No addition looked at reaches {numbers.percent(target)} of 100 for {listed(never)} of 100."] if never else [])
 
 
 def selection_sentence(run: EvidenceRun, cell: str = SCENARIO) -> str:
