@@ -8,7 +8,8 @@ import numpy as np
 from simtrials.core.data import Measurements, Scale, TrialData
 from simtrials.core.expressions import Category
 from simtrials.core.registry import Registry
-from simtrials.engine.files import read_table, scenario_from
+from simtrials.engine.evidence.scenario import EvidenceScenario
+from simtrials.engine.files import evidence_from, read_table, scenario_from
 from simtrials.engine.scenario import Scenario
 
 SYMPTOMS: dict[str, Any] = {
@@ -140,6 +141,65 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"kind": "bayesian_risks", "endpoint": "symptoms", "outcome": "response"},
         {"kind": "bayesian_risks", "endpoint": "symptoms", "outcome": "response", "control_prior": [{"mean": 0.35, "n": 40.0}], "robust_weight": 0.2},
     ],
+    "studies": [
+        {
+            "kind": "listed",
+            "trials": [{"n_active": 12, "n_control": 10, "weeks": 8.0, "copies": 4}],
+            "further": [{"n_active": 50, "n_control": 50, "weeks": 4.0}],
+        },
+        {"kind": "drawn", "number": {"lowest": 3, "highest": 6}, "n_per_arm": {"kind": "fixed", "n": 15}, "weeks": [4.0, 8.0]},
+    ],
+    "sizes": [
+        {"kind": "fixed", "n": 20},
+        {"kind": "one_of", "values": [10, 20, 40]},
+        {"kind": "log_normal", "mean_log": 3.0, "sd_log": 0.5},
+        {"kind": "negative_binomial", "mean": 20.0, "dispersion": 2.0, "at_least": 5},
+    ],
+    "fidelities": [{"kind": "patients"}, {"kind": "summaries"}],
+    "practices": [
+        {"kind": "optional_stopping", "add_per_arm": 3, "times": 2},
+        {"kind": "outlier_removal", "beyond_sd": 2.0},
+        {"kind": "optional_moderator", "by": ["crp >= 3"]},
+        {"kind": "optional_covariate", "covariates": ["symptoms.baseline", "age_years"]},
+    ],
+    "publications": [
+        {"kind": "by_p_value", "not_significant": 0.2},
+        {"kind": "smooth", "decline": 3.0, "floor": 0.1},
+        {"kind": "by_sign", "unfavorable": 0.3},
+        {"kind": "by_funder", "not_significant": {"industry": 0.3, "public": 0.7}},
+        {"kind": "carter_2019", "strength": "medium"},
+    ],
+    "outcome_selections": [
+        {"kind": "first_significant", "reported": "severity", "among": ["severity", "scores"]},
+        {"kind": "most_favorable", "reported": "severity", "among": ["severity", "scores"]},
+    ],
+    "extraction": [
+        {"kind": "subgroup", "available": 0.6, "when_significant": 0.9},
+        {"kind": "end_scores", "share": 0.3, "pooled": "mixed"},
+        {"kind": "missing_sds", "share": 0.2},
+        {"kind": "readers", "readers": 1, "errors": {"sign": 0.05, "wrong_time_point": 0.05}},
+    ],
+    "syntheses": [
+        {"kind": "pooled", "outcome": "severity", "tau2": "DL", "ci": "wald"},
+        {"kind": "pooled", "outcome": "response", "where": "weeks >= 4"},
+        {"kind": "counts", "outcome": "response", "by": "mantel_haenszel"},
+        {"kind": "counts", "outcome": "response", "by": "beta_binomial"},
+        {"kind": "pet_peese", "outcome": "severity"},
+        {"kind": "trim_and_fill", "outcome": "severity"},
+        {"kind": "unrestricted_wls", "outcome": "severity", "adequately_powered": True},
+        {"kind": "limit_meta_analysis", "outcome": "severity"},
+        {"kind": "asymmetry", "outcome": "severity", "test": "begg"},
+        {"kind": "step_selection", "outcome": "severity"},
+        {"kind": "p_uniform", "outcome": "severity"},
+        {"kind": "p_curve", "outcome": "severity"},
+        {"kind": "worst_case", "outcome": "severity", "selection_ratio": 4.0},
+        {"kind": "bayesian", "outcome": "severity", "mu_sd": 1.0},
+        {"kind": "bivariate", "outcome": "severity", "together_with": "scores"},
+        {"kind": "clustered", "outcome": "severity", "by": "funder"},
+        {"kind": "meta_regression", "outcome": "severity", "moderator": "n"},
+        {"kind": "permutation", "outcome": "severity", "max_exact": 64, "n_random": 99},
+        {"kind": "trial_sequential", "outcome": "severity", "anticipated_effect": 0.4},
+    ],
 }
 
 
@@ -178,6 +238,39 @@ def scenario_tables(**changes: Any) -> dict[str, Any]:
 def scenario(**changes: Any) -> Scenario:
     """The same, read."""
     return scenario_from(scenario_tables(**changes))
+
+
+def evidence_tables(**changes: Any) -> dict[str, Any]:
+    """A small scenario of bodies of evidence with a biomarker and a symptom scale, as plain tables; `changes` replace top-level tables."""
+    tables: dict[str, Any] = {
+        "name": "small_review",
+        "seed": 7,
+        "n_replicates": 256,
+        "population": PEOPLE,
+        "assays": {"crp": {"kind": "serial", "observed": "crp_mg_l", "limit_of_detection": 0.15, "resolution": 0.1}},
+        "studies": {
+            "kind": "listed",
+            "trials": [
+                {"n_active": 20, "n_control": 20, "weeks": 8.0, "crp_rule": "enriched"},
+                {"n_active": 24, "n_control": 22, "weeks": 4.0, "funder": "industry", "copies": 3},
+                {"n_active": 30, "n_control": 30, "weeks": 8.0, "crp_rule": "stratified", "copies": 2},
+            ],
+        },
+        "true_effects": {"tau": {"symptoms": 0.2}},
+        "endpoints": {"symptoms": SYMPTOMS | {"effects": {"active": {"kind": "threshold", "cut": 2.0, "smd": 0.5, "smd_sd": "change"}}}},
+        "outcomes": {
+            "severity": {"endpoint": "symptoms"},
+            "scores": {"endpoint": "symptoms", "outcome": "score"},
+            "response": {"endpoint": "symptoms", "outcome": "response"},
+        },
+        "syntheses": {"severity": {"kind": "pooled", "outcome": "severity"}, "response": {"kind": "pooled", "outcome": "response", "ci": "wald"}},
+    }
+    return copy.deepcopy(tables | changes)
+
+
+def evidence(**changes: Any) -> EvidenceScenario:
+    """The same, read."""
+    return evidence_from(evidence_tables(**changes))
 
 
 def tables() -> dict[str, Any]:
