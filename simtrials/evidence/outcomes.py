@@ -35,7 +35,7 @@ class ReviewedOutcome(Component):
     variance: Literal["LS", "LS2", "UB", "AV", "H0", "HO"] = Field(
         default="LS", description="formula of the sampling variance of an SMD, or of an MD"
     )
-    correction: Literal["exact", "approximate"] = Field(default="exact", description="small-sample correction of an SMD")
+    correction: Literal["exact", "approximate", "none"] = Field(default="exact", description="small-sample correction of an SMD; none: Cohen's d")
     add: NonNegative = Field(default=0.5, description="added to the four cells of a table, as zero_cells says")
     zero_cells: Literal["only0", "all", "if0all", "none", "treatment_arm"] = Field(
         default="only0", description="which tables something is added to: those with a zero cell, all, all if any has one, none"

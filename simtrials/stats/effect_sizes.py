@@ -37,7 +37,7 @@ from simtrials.stats.effect_sizes_counts import COUNT_EFFECTS, CountMeasure, Tab
 MeanMeasure = Literal["MD", "SMD", "SMDH", "SMD1", "SMD1H", "ROM", "CVR", "VR"]
 Measure = MeanMeasure | CountMeasure
 Variance = Literal["LS", "LS2", "UB", "AV", "H0", "HO"]
-Correction = Literal["exact", "approximate"]
+Correction = Literal["exact", "approximate", "none"]
 
 
 class EffectSizes(NamedTuple):
@@ -76,7 +76,8 @@ def effect_sizes(
     events_active, n_active, events_control, n_control : (..., study), for measures from counts
     variance : for SMD "LS" (usual, 1/n1 + 1/n2 + g^2 / 2N), "LS2" (Borenstein 2009), "UB" (unbiased), "AV" (LS with the mean g of the studies) or
         "H0" (under no effect, independent of g); for MD "LS" (arms may differ) or "HO" (pooled SD); other measures have one
-    correction : of small-sample bias in standardised differences, "exact" by gamma functions or "approximate" by 1 - 3 / (4m - 1)
+    correction : of small-sample bias in standardised differences, "exact" by gamma functions, "approximate" by 1 - 3 / (4m - 1), or
+        "none", which gives Cohen's d with the variance of the same formula
     add, to : what is added to the four cells, and where: "only0" tables with a zero cell, "all", "if0all" all of a meta-analysis if any has one,
         "none", "treatment_arm" in proportion to the size of the other arm, twice `add` in total, in tables with a zero cell (Sweeting 2004)
     drop00 : leave out studies in which nobody, or everybody, has the event
@@ -180,11 +181,13 @@ def hedges_correction(df: ArrayLike, correction: Correction = "exact") -> FloatA
     Parameters
     ----------
     df : any shape, degrees of freedom of the SD, at least 1 (NaN below)
-    correction : "exact" by gamma functions, or "approximate" by 1 - 3 / (4 df - 1)
+    correction : "exact" by gamma functions, "approximate" by 1 - 3 / (4 df - 1), or "none", which is 1
 
     Source: Hedges (1981), Journal of Educational Statistics 6, 107-128, equations 6d and 6e.
     """
     m = np.where(np.asarray(df, dtype=np.float64) >= 1, df, np.nan)
+    if correction == "none":
+        return np.where(np.isnan(m), np.nan, 1.0)
     if correction == "approximate":
         return np.asarray(1 - 3 / (4 * m - 1))
     return np.asarray(np.exp(gammaln(m / 2) - np.log(m / 2) / 2 - gammaln((m - 1) / 2)))

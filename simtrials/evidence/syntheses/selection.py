@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from simtrials.core.check import Many, OpenProbability, Within, fault
+from simtrials.core.check import Finite, Many, OpenProbability, Within, fault
 from simtrials.core.data import Estimates
 from simtrials.evidence.syntheses.base import SYNTHESES, Synthesis, benefit_side, estimates_from
 from simtrials.evidence.table import Effects, Measured, StudyTable
@@ -46,14 +46,18 @@ class PUniform(Synthesis):
     adjusts: ClassVar[bool] = True
     kind: Literal["p_uniform"] = "p_uniform"
     star: bool = Field(default=True, description="true: p-uniform*, with non-significant studies and tau2; false: p-uniform of 2015")
+    zero_if_barely_significant: bool = Field(default=False, description="p-uniform only: estimate 0 where significant p-values are mostly large")
 
     @property
     def method(self) -> str:
         return "p-uniform*" if self.star else "p-uniform"
 
     def of_effects(self, effects: Effects, measured: Measured, table: StudyTable) -> Estimates:
-        fit = p_uniform_star if self.star else p_uniform
-        return estimates_from(fit(effects.yi, effects.vi, benefit_side(measured), level=1 - self.alpha), measured)
+        arguments = effects.yi, effects.vi, benefit_side(measured)
+        if self.star:
+            return estimates_from(p_uniform_star(*arguments, level=1 - self.alpha), measured)
+        found = p_uniform(*arguments, level=1 - self.alpha, zero_if_barely_significant=self.zero_if_barely_significant)
+        return estimates_from(found, measured)
 
 
 @SYNTHESES.register
@@ -62,6 +66,14 @@ class PCurve(Synthesis):
 
     adjusts: ClassVar[bool] = True
     kind: Literal["p_curve"] = "p_curve"
+    lowest: Finite = Field(default=-10.0, description="lowest benefit that is looked at, in the unit of the effect size")
+    highest: Finite = Field(default=10.0, description="largest benefit that is looked at")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.lowest >= self.highest:
+            raise fault(f"lowest must be below highest, got {self.lowest:g} and {self.highest:g}")
+        return self
 
     @property
     def method(self) -> str:
@@ -70,11 +82,10 @@ class PCurve(Synthesis):
     def of_effects(self, effects: Effects, measured: Measured, table: StudyTable) -> Estimates:
         found = p_curve(effects.yi, effects.vi, benefit_side(measured))
         nothing = np.full(found.estimate.shape, np.nan)
+        estimate = measured.benefit * np.clip(measured.benefit * found.estimate, self.lowest, self.highest)
         with np.errstate(invalid="ignore"):
             decision = np.asarray(found.has_evidential_value, dtype=np.int8)
-        made = Estimates(
-            found.estimate, nothing, nothing, nothing, found.status, measured.scale, measured.benefit, nothing, nothing, decision=decision
-        )
+        made = Estimates(estimate, nothing, nothing, nothing, found.status, measured.scale, measured.benefit, nothing, nothing, decision=decision)
         return made.averaging({"n_studies": found.n_significant.astype(np.float64)})
 
 

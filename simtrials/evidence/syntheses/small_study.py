@@ -1,14 +1,17 @@
 """Syntheses that look at small-study effects: regressions on standard errors, trim and fill, weights that ignore the spread of true effects."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from simtrials.core.check import fault
 from simtrials.core.data import Estimates
+from simtrials.core.errors import did_you_mean
 from simtrials.evidence.syntheses.base import SYNTHESES, Synthesis, benefit_side, estimates, estimates_from
 from simtrials.evidence.table import Effects, Measured, StudyTable
 from simtrials.stats.limit_meta_analysis import limit_meta_analysis
+from simtrials.stats.meta_analysis import CI_RULES, TAU2_METHODS
 from simtrials.stats.pet_peese import peese, pet, pet_peese, unrestricted_wls, waap_wls
 from simtrials.stats.quantiles import t_critical
 from simtrials.stats.small_study import begg_test, egger_test
@@ -47,7 +50,16 @@ class TrimAndFill(Synthesis):
     adjusts: ClassVar[bool] = True
     kind: Literal["trim_and_fill"] = "trim_and_fill"
     estimator: Literal["L0", "R0", "Q0"] = Field(default="L0", description="estimator of the number of missing studies")
+    tau2: str = Field(default="REML", description="common, or the estimator of tau2")
+    ci: str = Field(default="wald", description="rule of test and interval, as for kind pooled")
     side: Literal["auto", "unfavorable"] = Field(default="unfavorable", description="where studies are missing: without benefit, or as the data say")
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        for name, value, known in (("tau2", self.tau2, TAU2_METHODS), ("ci", self.ci, CI_RULES)):
+            if value not in known:
+                raise fault(f"{name}: no rule called {value!r}{did_you_mean(value, known)}")
+        return self
 
     @property
     def method(self) -> str:
@@ -55,7 +67,7 @@ class TrimAndFill(Synthesis):
 
     def of_effects(self, effects: Effects, measured: Measured, table: StudyTable) -> Estimates:
         side: Literal["auto", "left", "right"] = "auto" if self.side == "auto" else "left" if measured.benefit > 0 else "right"
-        found = trim_and_fill(effects.yi, effects.vi, estimator=self.estimator, side=side, level=1 - self.alpha)
+        found = trim_and_fill(effects.yi, effects.vi, estimator=self.estimator, side=side, tau2=self.tau2, ci=self.ci, level=1 - self.alpha)  # type: ignore[arg-type]
         return estimates_from(found, measured, n_filled=found.n_filled)
 
 
