@@ -47,10 +47,11 @@ class Plan:
         return self.outcomes[outcome].outcome_name(self.template.endpoints[self.endpoint_of(outcome)])
 
     def range_of(self, endpoint: str) -> tuple[float, float]:
-        """Between which values nearly all true effects of an endpoint lie, with 0."""
+        """Between which values nearly all effects that studies show on an endpoint lie, with 0."""
         means = [0.0, self.template.mean(endpoint), *(by.get(endpoint, 0.0) for by in self.law.by_class.values())]
-        reach = 4.5 * self.law.tau.get(endpoint, 0.0)
-        return min(means) - reach, max(means) + reach
+        added = [0.0, *(by.get(endpoint, 0.0) for by in self.law.inflation.values())]
+        reach = 6.0 * self.law.tau.get(endpoint, 0.0)
+        return min(means) + min(added) - reach, max(means) + max(added) + reach
 
 
 class Maker(ABC):

@@ -1,0 +1,300 @@
+"""Bodies of evidence: the clean case is exact, each departure moves what its own small calculation says, fidelities agree."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from meta_methods.cases import FOLDER
+from scipy import stats
+from statistical.evidence import CLEAN, VARIANCE, covered, found, mean_of, tables
+from statistical.helpers import APART, TOLERANCE, standard_error_under
+
+from simtrials.evidence.own_test import own_result
+from simtrials.stats.selection_likelihood import published
+
+N = 40_960
+EXACT = pd.read_csv(FOLDER / "cases.csv").set_index(["dataset_or_setting", "method"])["expected"]
+HOMOGENEOUS, HALF = "balanced k=11 I2=0", "balanced k=11 I2=0.5"
+"""Settings of the rows computed by quadrature: 11 studies of one size, no heterogeneity, or as much as sampling error."""
+
+
+def exact_of(setting, method):
+    return float(EXACT[setting, method])
+
+
+POOLED = {
+    "common": {"kind": "pooled", "outcome": "md", "tau2": "common", "ci": "wald"},
+    "hartung_knapp": {"kind": "pooled", "outcome": "md", "tau2": "DL", "ci": "hartung_knapp"},
+    "dl_wald": {"kind": "pooled", "outcome": "md", "tau2": "DL", "ci": "wald", "prediction": "t_k_minus_1"},
+    "ad_hoc": {"kind": "pooled", "outcome": "md", "tau2": "DL", "ci": "hartung_knapp_adhoc"},
+}
+
+
+def near(value, exact, std_error):
+    assert abs(value - exact) < TOLERANCE * std_error, f"{value:.5f} against {exact:.5f}, standard error {std_error:.5f}"
+
+
+def far(wrong, exact, std_error):
+    """The named wrong version would have been seen."""
+    assert abs(wrong - exact) > APART * std_error
+
+
+# ---- the clean case
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return found("clean", N, syntheses=POOLED)
+
+
+@pytest.mark.parametrize(
+    ("synthesis", "exact"),
+    [
+        ("common", 0.95),
+        ("hartung_knapp", 0.95),
+        ("dl_wald", 1 - exact_of(HOMOGENEOUS, "typeI_z_DL")),
+        ("ad_hoc", 1 - exact_of(HOMOGENEOUS, "typeI_mKH")),
+    ],
+)
+def test_intervals_cover_what_quadrature_says_in_the_clean_case(clean, synthesis, exact):
+    near(covered(clean, synthesis, 0.1)[0], exact, standard_error_under(exact, N))
+    far(covered(clean, synthesis, 0.1 + 1.5 * np.sqrt(VARIANCE / 11))[0], exact, standard_error_under(exact, N))
+
+
+def test_every_other_interval_covers_at_least_nearly_its_level_in_the_clean_case():
+    others = {
+        "kr": {"kind": "pooled", "outcome": "md", "ci": "kenward_roger"},
+        "reml_hk": {"kind": "pooled", "outcome": "md", "ci": "hartung_knapp"},
+        "pl": {"kind": "pooled", "outcome": "md", "tau2": "ML", "ci": "profile_likelihood"},
+        "hc": {"kind": "pooled", "outcome": "md", "tau2": "DL", "ci": "henmi_copas"},
+        "uwls": {"kind": "unrestricted_wls", "outcome": "md"},
+        "bayes": {"kind": "bayesian", "outcome": "md", "scale": 0.2},
+        "three_level": {"kind": "clustered", "outcome": "md", "by": "funder"},
+    }
+    n = 2_560
+    columns = found("clean, other intervals", n, syntheses=others)
+    for synthesis in set(others) - {"three_level"}:
+        assert covered(columns, synthesis, 0.1)[0] > 0.95 - TOLERANCE * standard_error_under(0.95, n), synthesis
+
+
+def test_the_truth_is_exact_and_the_estimate_unbiased(clean):
+    near(*(mean_of(clean["common/estimate"])[0], 0.1), mean_of(clean["common/estimate"])[1])
+    near(float(np.var(clean["common/estimate"])), VARIANCE / 11, VARIANCE / 11 * np.sqrt(2 / N))
+
+
+# ---- each departure alone
+
+
+def test_heterogeneity_alone_takes_coverage_from_the_common_effect_as_quadrature_says():
+    columns = found("heterogeneity", N, syntheses=POOLED, true_effects={"tau": {"outcome": float(np.sqrt(VARIANCE))}})
+    exact = 1 - exact_of(HALF, "typeI_FE_z")
+    near(covered(columns, "common", 0.1)[0], exact, standard_error_under(exact, N))
+    far(0.95, exact, standard_error_under(exact, N))
+    for synthesis, level in (("hartung_knapp", 0.95), ("dl_wald", 1 - exact_of(HALF, "typeI_z_DL")), ("ad_hoc", 1 - exact_of(HALF, "typeI_mKH"))):
+        near(covered(columns, synthesis, 0.1)[0], level, standard_error_under(level, N))
+
+
+def test_a_new_trial_lies_in_the_prediction_interval_as_often_as_quadrature_says(clean):
+    spread = {"tau": {"outcome": float(np.sqrt(VARIANCE))}}
+    heterogeneous = found("new trial", N, syntheses=POOLED, true_effects=spread)
+    for columns, setting in ((clean, HOMOGENEOUS), (heterogeneous, HALF)):
+        exact = exact_of(setting, "PI_coverage_tk-1")
+        near(float(columns["dl_wald/flag: prediction_coverage"].mean()), exact, standard_error_under(exact, N))
+    far(covered(heterogeneous, "dl_wald", 0.1)[0], exact, standard_error_under(exact, N))
+
+
+def test_selection_by_p_value_biases_the_mean_as_the_truncated_normal_says():
+    chance = 0.2
+    reporting = {"publication": [{"kind": "by_p_value", "not_significant": chance, "alpha": 0.05}]}
+    columns = found("selection", 10_240, reporting=reporting)
+    share, mean = published(0.1, 0.0, VARIANCE, (1.0, chance))
+    value, error = mean_of(columns["common/estimate"])
+    near(value, float(mean), error)
+    far(0.1, float(mean), error)
+    run, run_error = mean_of(columns["studies run"] / 11)
+    near(run, 1 / float(share), run_error)
+
+
+def test_selection_where_harm_is_the_direction_turns_the_bias_around():
+    endpoints = {"outcome": {"kind": "continuous", "sd": 1.0, "better": "down", "effects": {"active": {"kind": "constant", "points": 0.1}}}}
+    reporting = {"publication": [{"kind": "by_p_value", "not_significant": 0.2}]}
+    columns = found("selection, falling outcome", 10_240, reporting=reporting, endpoints=endpoints)
+    value, error = mean_of(columns["common/estimate"])
+    near(value, float(published(0.1, 0.0, VARIANCE, (1.0, 0.2))[1]), error)
+
+
+def test_an_unpublished_wrong_sign_biases_as_the_half_normal_says():
+    columns = found("sign", 10_240, reporting={"publication": [{"kind": "by_sign", "unfavorable": 0.0}]})
+    z = 0.1 / np.sqrt(VARIANCE)
+    exact = 0.1 + np.sqrt(VARIANCE) * stats.norm.pdf(z) / stats.norm.cdf(z)
+    value, error = mean_of(columns["common/estimate"])
+    near(value, exact, error)
+    far(0.1, exact, error)
+
+
+def test_selection_depends_on_the_funder_as_declared():
+    studies = CLEAN["studies"] | {"funder": {"public": 0.5, "industry": 0.5}}
+    reporting = {"publication": [{"kind": "by_funder", "not_significant": {"industry": 0.1}}]}
+    shares = published(0.1, 0.0, VARIANCE, (1.0, 0.1))[0]
+    exact = shares * 0.5 / (shares * 0.5 + 0.5)
+    codes = np.concatenate([table.columns["funder"].codes for table in tables("funder", 40, studies=studies, reporting=reporting)])
+    near(float(codes.mean()), float(exact), standard_error_under(float(exact), codes.size))
+    far(0.5, float(exact), standard_error_under(float(exact), codes.size))
+
+
+def test_inflation_of_biased_studies_shifts_the_mean_by_its_share():
+    studies = CLEAN["studies"] | {"risk_of_bias": {"low": 0.75, "high": 0.25}}
+    columns = found("risk of bias", N, studies=studies, true_effects={"inflation": {"high": {"outcome": 0.2}}})
+    value, error = mean_of(columns["common/estimate"])
+    near(value, 0.1 + 0.25 * 0.2, error)
+    far(0.1, 0.15, error)
+
+
+def test_the_most_favorable_of_two_outcomes_is_better_by_the_mean_of_a_maximum():
+    endpoints = {name: {"kind": "continuous", "sd": 1.0, "effects": {"active": {"kind": "constant", "points": 0.1}}} for name in ("outcome", "other")}
+    outcomes = {"md": {"endpoint": "outcome", "measure": "MD"}, "second": {"endpoint": "other", "measure": "MD"}}
+    selection = {"outcomes": [{"kind": "most_favorable", "reported": "md", "among": ["md", "second"]}]}
+    columns = found("outcome selection", N, endpoints=endpoints, outcomes=outcomes, reporting=selection)
+    exact = 0.1 + np.sqrt(VARIANCE / np.pi)
+    value, error = mean_of(columns["common/estimate"])
+    near(value, exact, error)
+    far(0.1, exact, error)
+
+
+def test_lost_signs_shift_the_mean_by_twice_the_active_mean():
+    readers = {"kind": "readers", "readers": 1, "errors": dict.fromkeys(("swapped_arms", "se_for_sd", "wrong_n", "digit"), 0.0) | {"sign": 0.05}}
+    columns = found("sign lost", N, extraction=[readers])
+    value, error = mean_of(columns["common/estimate"])
+    near(value, 0.1 - 0.05 * 2 * 0.1, error)
+    far(0.1, 0.09, error)
+
+
+def test_a_standard_error_taken_for_an_sd_makes_the_effect_size_larger_by_the_root_of_n():
+    outcomes = {"smd": {"endpoint": "outcome", "measure": "SMD"}}
+    errors = dict.fromkeys(("swapped_arms", "sign", "wrong_n", "digit"), 0.0) | {"se_for_sd": 0.5}
+    step = {"kind": "readers", "readers": 1, "errors": errors, "shared": 0.0}
+    pooled = {"a": {"kind": "pooled", "outcome": "smd", "tau2": "common", "ci": "wald"}}
+    effects = np.concatenate([t.effects("smd").yi for t in tables("se for sd", 40, outcomes=outcomes, extraction=[step], syntheses=pooled)])
+    value, error = mean_of(effects.ravel())
+    exact = 0.5 * 0.1 + 0.5 * 0.1 * np.sqrt(500)
+    near(value, exact, error)
+    far(0.1, exact, error)
+
+
+def test_end_scores_mixed_with_changes_are_smaller_by_the_ratio_of_sds():
+    baseline = {"mean": 0.0, "sd": 1.0, "correlation": 0.75}
+    endpoints = {"outcome": {"kind": "continuous", "baseline": baseline, "effects": {"active": {"kind": "constant", "smd": 0.2, "smd_sd": "change"}}}}
+    outcomes = {"smd": {"endpoint": "outcome", "outcome": "change", "measure": "SMD"}}
+    pooled = {"a": {"kind": "pooled", "outcome": "smd", "tau2": "common", "ci": "wald"}}
+    step = {"kind": "end_scores", "share": 0.4, "pooled": "mixed"}
+    made = tables("end scores", 40, endpoints=endpoints, outcomes=outcomes, extraction=[step], syntheses=pooled)
+    value, error = mean_of(np.concatenate([table.effects("smd").yi for table in made]).ravel())
+    exact = 0.6 * 0.2 + 0.4 * 0.2 * np.sqrt(2 * (1 - 0.75))
+    near(value, exact, error)
+    far(0.2, exact, error)
+
+
+def test_sds_that_are_imputed_leave_the_mean_where_it_was_and_those_left_out_take_their_studies_with_them():
+    for imputed, lost in (("mean_of_others", 0.0), ("left_out", 0.3)):
+        columns = found(f"missing sds {imputed}", 10_240, extraction=[{"kind": "missing_sds", "share": 0.3, "imputed": imputed}])
+        near(*(mean_of(columns["common/estimate"])[0], 0.1), mean_of(columns["common/estimate"])[1])
+        near(float(columns["common/number: n_studies"].mean() / 11), 1 - lost, 0.3 / np.sqrt(columns["common/estimate"].size * 11) + 1e-9)
+
+
+def test_single_extraction_has_a_fifth_more_errors_than_double():
+    """Buscemi and colleagues 2006: 21.7 % more, relative; the defaults give 1 / (0.8 + 0.2 x 2 x 0.05) to the second order."""
+    rates = {}
+    for readers in (1, 2):
+        read = tables("readers", 100, extraction=[{"kind": "readers", "readers": readers}])
+        pairs = [(one.numbers["md"], other.numbers["md"]) for one, other in zip(read, tables("readers", 100), strict=True)]
+        wrong = [((one.mean != other.mean) | (one.sd != other.sd) | (one.n != other.n)).any(axis=-1) for one, other in pairs]
+        rates[readers] = float(np.concatenate(wrong).mean())
+    assert rates[1] == pytest.approx(0.09, abs=4 * standard_error_under(0.09, 100 * 256 * 11))
+    assert rates[1] / rates[2] == pytest.approx(1.217, abs=0.03)
+
+
+# ---- practices, against a naive version
+
+
+def test_optional_stopping_is_significant_as_often_as_a_plain_loop_says():
+    add, times, start, n = 3, 3, 10, 4_000
+    rng = np.random.default_rng(71)
+    x, y = rng.standard_normal((2, n, start + add * times))
+    hit = np.zeros(n, dtype=bool)
+    for look in range(times + 1):
+        size = start + add * look
+        t = stats.ttest_ind(y[:, :size], x[:, :size], axis=1)
+        hit |= (t.pvalue < 0.05) & (t.statistic > 0)
+    studies = CLEAN["studies"] | {"n_per_arm": {"kind": "fixed", "n": start}}
+    endpoints = {"outcome": {"kind": "continuous"}}
+    practice = [{"kind": "optional_stopping", "add_per_arm": add, "times": times}]
+    made = tables("optional stopping", 8, studies=studies, endpoints=endpoints, fidelity={"kind": "patients"}, practices=practice)
+    shows = np.concatenate([own_result(table.numbers["md"], table.measured["md"]).benefit(0.05).ravel() for table in made])
+    near(float(shows.mean()), float(hit.mean()), float(np.hypot(standard_error_under(0.06, shows.size), standard_error_under(0.06, n))))
+    far(0.025, float(shows.mean()), standard_error_under(0.05, shows.size))
+    sizes = np.concatenate([table.numbers["md"].n[..., 0].ravel() for table in made])
+    assert set(sizes) == {10.0, 13.0, 16.0, 19.0}
+
+
+def test_leaving_out_outliers_until_significant_lets_more_nothing_pass_as_a_plain_loop_says():
+    n, size = 4_000, 20
+    rng = np.random.default_rng(72)
+    x, y = rng.standard_normal((2, n, size))
+
+    def inside(values):
+        return np.where(np.abs(values - values.mean(axis=1, keepdims=True)) < 2 * values.std(axis=1, ddof=1, keepdims=True), values, np.nan)
+
+    first = stats.ttest_ind(y, x, axis=1)
+    second = stats.ttest_ind(inside(y), inside(x), axis=1, nan_policy="omit")
+    hit = ((first.pvalue < 0.05) & (first.statistic > 0)) | ((second.pvalue < 0.05) & (second.statistic > 0))
+    studies = CLEAN["studies"] | {"n_per_arm": {"kind": "fixed", "n": size}}
+    changes = {"studies": studies, "endpoints": {"outcome": {"kind": "continuous"}}, "fidelity": {"kind": "patients"}}
+    made = tables("outliers", 8, practices=[{"kind": "outlier_removal"}], **changes)
+    shows = np.concatenate([own_result(table.numbers["md"], table.measured["md"]).benefit(0.05).ravel() for table in made])
+    near(float(shows.mean()), float(hit.mean()), float(np.hypot(standard_error_under(0.035, shows.size), standard_error_under(0.035, n))))
+    far(0.025, float(shows.mean()), standard_error_under(0.025, shows.size))
+
+
+# ---- two fidelities
+
+
+@pytest.fixture(scope="module")
+def both_fidelities():
+    baseline = {"mean": 20.0, "sd": 5.0, "correlation": 0.5}
+    effect = {"kind": "constant", "smd": 0.35, "smd_sd": "change"}
+    endpoints = {"outcome": {"kind": "continuous", "mean": 12.0, "sd": 8.0, "better": "down", "baseline": baseline, "effects": {"active": effect}}}
+    outcomes = {"g": {"endpoint": "outcome", "outcome": "change", "measure": "SMD"}}
+    studies = {"kind": "drawn", "number": 8, "n_per_arm": {"kind": "one_of", "values": [10, 15, 30]}}
+    pooled = {"g": {"kind": "pooled", "outcome": "g", "tau2": "REML", "ci": "hartung_knapp"}}
+    same = {"endpoints": endpoints, "outcomes": outcomes, "studies": studies, "syntheses": pooled, "true_effects": {"tau": {"outcome": 0.25}}}
+    return {kind: found(f"fidelity {kind}", 10_240, fidelity={"kind": kind}, **same) for kind in ("patients", "summaries")}
+
+
+@pytest.mark.parametrize("column", ["g/estimate", "g/std_error", "g/number: tau2"])
+def test_patients_and_summaries_agree_where_outcomes_are_normal(both_fidelities, column):
+    (a, a_error), (b, b_error) = (mean_of(both_fidelities[kind][column]) for kind in ("patients", "summaries"))
+    near(a, b, float(np.hypot(a_error, b_error)))
+    a2, b2 = (both_fidelities[kind][column] ** 2 for kind in ("patients", "summaries"))
+    near(mean_of(a2)[0], mean_of(b2)[0], float(np.hypot(mean_of(a2)[1], mean_of(b2)[1])))
+
+
+def test_a_generator_without_true_heterogeneity_would_have_been_seen(both_fidelities):
+    """The same comparison fails against summaries whose true effects do not differ: the deliberately broken generator."""
+    broken = found(
+        "broken generator",
+        10_240,
+        endpoints={
+            "outcome": {
+                "kind": "continuous",
+                "mean": 12.0,
+                "sd": 8.0,
+                "better": "down",
+                "baseline": {"mean": 20.0, "sd": 5.0, "correlation": 0.5},
+                "effects": {"active": {"kind": "constant", "smd": 0.35, "smd_sd": "change"}},
+            }
+        },
+        outcomes={"g": {"endpoint": "outcome", "outcome": "change", "measure": "SMD"}},
+        studies={"kind": "drawn", "number": 8, "n_per_arm": {"kind": "one_of", "values": [10, 15, 30]}},
+        syntheses={"g": {"kind": "pooled", "outcome": "g", "tau2": "REML", "ci": "hartung_knapp"}},
+    )
+    (a, a_error), (b, b_error) = (mean_of(columns["g/number: tau2"]) for columns in (both_fidelities["patients"], broken))
+    assert abs(a - b) > APART * np.hypot(a_error, b_error)
