@@ -15,8 +15,8 @@ from simtrials.evidence.reporting import Finished
 from simtrials.evidence.studies import Plans
 from simtrials.evidence.table import ArmNumbers, StudyTable
 
-MOST_ATTEMPTS = 20_000
-"""A place that so many studies in a row have not filled, because none was published, stays empty."""
+MOST_ATTEMPTS, MOST_TRIES = 2_000, 64
+"""A place that so many rounds of studies have not filled, because none was published, stays empty; so many studies are run at once at most."""
 
 
 @dataclass(slots=True)
@@ -39,20 +39,18 @@ class Shelf:
         codes = {name: np.zeros(shape, dtype=np.int16) for name in ("variety", "drug_class", "role", "risk", "funder")}
         return cls(views, true, codes, np.full((*shape, 2), np.nan), np.zeros(shape, dtype=bool), np.zeros(n_replicates))
 
-    def put(self, rows: AnyArray, place: int, plans: Plans, results: Results, true: Mapping[str, FloatArray], which: BoolArray) -> None:
-        """Put the studies of the mask into a place of these bodies."""
-        here = rows[which]
+    def put(self, rows: AnyArray, place: int, plans: Plans, results: Results, prepared: PreparedEvidence, true: FloatArray) -> None:
+        """Put one study into a place of each of these bodies."""
         for view, found in results.items():
             for name, numbers in found.items():
-                measured = plans.measures[name] & which
-                to = rows[measured], place
-                self.views[view][name].put(to, ArmNumbers(numbers.n[measured], numbers.mean[measured], numbers.sd[measured]))
-        for name, effects in true.items():
-            self.true[name][here, place] = np.where(plans.measures[name], effects, np.nan)[which]
+                measured = plans.measures[name]
+                self.views[view][name].put((rows[measured], place), _rows(numbers, measured))
+        for name, effects in self.true.items():
+            effects[rows, place] = np.where(plans.measures[name], prepared.in_measure(name, plans, true), np.nan)
         for name, code in self.codes.items():
-            code[here, place] = getattr(plans, name)[which]
-        self.n[here, place] = plans.n[which]
-        self.filled[here, place] = True
+            code[rows, place] = getattr(plans, name)
+        self.n[rows, place] = plans.n
+        self.filled[rows, place] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,46 +77,64 @@ def gather(prepared: PreparedEvidence, streams: Streams, n_replicates: int = BLO
 
 
 def _fill(prepared: PreparedEvidence, shelf: Shelf, place: int, rows: AnyArray, streams: Streams, keep_unseen: bool) -> None:
-    """Run studies for one place until each body of evidence has a published one there, or one for each where the unpublished count too."""
+    """Run studies for one place until each body of evidence has a published one there, or one for each where the unpublished count too.
+
+    Several are run at once for the few bodies that are still without one; those after the first that is published never took place.
+    """
     reporting, outcomes = prepared.evidence.reporting, tuple(prepared.plan.outcomes)
     always = bool(prepared.evidence.studies.is_further()[place]) or not reporting.publication
     for attempt in range(MOST_ATTEMPTS):
         if rows.size == 0:
             return
-        own = streams.below(str(attempt))
-        plans = prepared.evidence.studies.plans(place, own, rows.size, outcomes)
-        results, true = _run(prepared, plans, own)
-        shelf.n_run[rows] += 1
-        seen = np.ones(rows.size, dtype=bool)
+        tries = 1 if attempt == 0 else min(MOST_TRIES, max(1, BLOCK_SIZE // rows.size))
+        own, count = streams.below(str(attempt)), rows.size * tries
+        plans = prepared.evidence.studies.plans(place, own, count, outcomes)
+        true = _true_effects(prepared, plans, own)
+        results = _results(prepared, plans, prepared.shown_effects(plans, true), own)
+        seen: BoolArray = np.ones(count, dtype=bool)
         if not always:
-            seen = own["publication"].random(rows.size) < _chance(prepared, results["reported"], plans)
-        shelf.put(rows, place, plans, results, true, seen)
+            seen = own["publication"].random(count) < _chance(prepared, results["reported"], plans)
+        by_body = seen.reshape(rows.size, tries)
+        first = np.where(by_body.any(axis=1), by_body.argmax(axis=1), tries)
+        shelf.n_run[rows] += np.minimum(first + 1, tries)
+        published, taken = np.flatnonzero(first < tries), (np.arange(rows.size) * tries + first)[first < tries]
+        shelf.put(rows[published], place, _some(plans, taken), _some_results(results, taken), prepared, true[taken])
         if keep_unseen:
-            shelf.unseen.append((rows[~seen], {name: _rows(numbers, ~seen) for name, numbers in results["reported"].items()}))
+            lost = np.flatnonzero((np.arange(tries) < first[:, np.newaxis]).ravel())
+            shelf.unseen.append((np.repeat(rows, tries)[lost], {name: _rows(numbers, lost) for name, numbers in results["reported"].items()}))
         if reporting.fill == "run":
             return
-        rows = rows[~seen]
+        rows = rows[first == tries]
 
 
-def _run(prepared: PreparedEvidence, plans: Plans, streams: Streams) -> tuple[Results, dict[str, FloatArray]]:
-    """Results of m studies, and their true effects in the unit of each outcome."""
-    normals = streams["true_effects"].standard_normal((len(plans.n), len(prepared.endpoints)))
-    true = prepared.true_effects(plans, normals)
-    shown = prepared.shown_effects(plans, true)
+def _true_effects(prepared: PreparedEvidence, plans: Plans, streams: Streams) -> FloatArray:
+    """(m, E) true effects of studies on the endpoints."""
+    return prepared.true_effects(plans, streams["true_effects"].standard_normal((len(plans.n), len(prepared.endpoints))))
+
+
+def _results(prepared: PreparedEvidence, plans: Plans, shown: FloatArray, streams: Streams) -> Results:
+    """Results of m studies, variety by variety."""
     results: Results = {}
     for variety, places in plans.of_variety():
         effects = {name: np.ascontiguousarray(shown[places, i]) for i, name in enumerate(prepared.endpoints)}
-        whole = places.size == len(plans.n)
-        found = prepared.maker.results(variety, effects, plans.n[places], streams if whole else streams.below(f"variety.{variety}"))
-        if whole:
-            results = found
-            break
+        if places.size == len(plans.n):
+            return prepared.maker.results(variety, effects, plans.n, streams)
+        found = prepared.maker.results(variety, effects, plans.n[places], streams.below(f"variety.{variety}"))
         for view, outcomes in found.items():
             into = results.setdefault(view, {})
             for name, numbers in outcomes.items():
                 into.setdefault(name, ArmNumbers.empty((len(plans.n),)))
                 _put_rows(into[name], places, numbers)
-    return results, {name: prepared.in_measure(name, plans, true) for name in prepared.plan.outcomes}
+    return results
+
+
+def _some(plans: Plans, which: AnyArray) -> Plans:
+    rows = {name: getattr(plans, name)[which] for name in ("variety", "n", "drug_class", "role", "risk", "funder")}
+    return Plans(measures={name: measured[which] for name, measured in plans.measures.items()}, **rows)
+
+
+def _some_results(results: Results, which: AnyArray) -> Results:
+    return {view: {name: _rows(numbers, which) for name, numbers in outcomes.items()} for view, outcomes in results.items()}
 
 
 def _put_rows(into: ArmNumbers, rows: AnyArray, found: ArmNumbers) -> None:

@@ -11,8 +11,8 @@ from simtrials.core.data import TrialData
 from simtrials.core.expressions import parse
 from simtrials.core.outcomes import OUTCOMES
 from simtrials.core.rng import Streams
-from simtrials.evidence.curves import Curves
 from simtrials.evidence.fidelities.base import EARLIER, END_SCORES, FIDELITIES, REPORTED, SUBGROUP, Fidelity, Maker, Plan, Results
+from simtrials.evidence.fidelities.curves import Curves
 from simtrials.evidence.own_test import own_result
 from simtrials.evidence.practices.base import Attempt, first_of_each_arm
 from simtrials.evidence.table import ArmNumbers

@@ -20,8 +20,8 @@ from simtrials.core.errors import Problem
 from simtrials.core.matrices import cholesky
 from simtrials.core.outcomes import OUTCOMES
 from simtrials.core.rng import BLOCK_SIZE, Purpose, Streams
-from simtrials.evidence.curves import Curves
 from simtrials.evidence.fidelities.base import END_SCORES, FIDELITIES, REPORTED, Fidelity, Maker, Plan, Results
+from simtrials.evidence.fidelities.curves import Curves
 from simtrials.evidence.practices import Practice
 from simtrials.evidence.table import ArmNumbers
 from simtrials.trial import PreparedTrial, simulate

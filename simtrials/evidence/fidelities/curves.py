@@ -35,12 +35,17 @@ class ArmCurve:
     """standard error of the effect at the middle node, in the unit of the measure"""
 
 
+KNOWN: dict[str, Mapping[str, ArmCurve]] = {}
+"""Curves that were worked out before, by all that they depend on."""
+MOST_KNOWN = 64
+
+
 class Curves:
     """The curves of all varieties, made when they are first asked for."""
 
     def __init__(self, plan: Plan, trials: tuple[PreparedTrial, ...]) -> None:
         self.plan, self.trials = plan, trials
-        self._made: dict[tuple[int, str], dict[str, ArmCurve]] = {}
+        self._made: dict[tuple[int, str], Mapping[str, ArmCurve]] = {}
 
     def at(self, variety: int, outcome: str, effect: FloatArray, view: str = REPORTED) -> FloatArray:
         """True effects in the unit of the outcome's measure."""
@@ -61,7 +66,7 @@ class Curves:
         if (variety, view) not in self._made:
             exact = {name: curve for name in self.plan.outcomes if (curve := self._exact(variety, name, view)) is not None}
             rest = [name for name in self.plan.outcomes if name not in exact]
-            self._made[variety, view] = exact | (self._simulated(variety, rest, view) if rest else {})
+            self._made[variety, view] = {**exact, **(self._simulated(variety, rest, view) if rest else {})}
         return self._made[variety, view]
 
     def _exact(self, variety: int, outcome: str, view: str) -> ArmCurve | None:
@@ -87,7 +92,19 @@ class Curves:
         active = np.full(nodes.size, variance(endpoint.arm_sd.get("active", endpoint.sd)))
         return ArmCurve(nodes, mean, variance(endpoint.sd), mean + sign * unit * nodes, active)
 
-    def _simulated(self, variety: int, outcomes: list[str], view: str) -> dict[str, ArmCurve]:
+    def _simulated(self, variety: int, outcomes: list[str], view: str) -> Mapping[str, ArmCurve]:
+        """From patients, once for the same trial, outcomes and range of effects, whatever else a scenario says."""
+        trial, ranges = self.trials[variety].trial, [self.plan.range_of(name) for name in self.plan.template.endpoints]
+        asked = [(name, self.plan.endpoint_of(name), self.plan.name_of(name), self.plan.measured[name]) for name in outcomes]
+        checksums = sorted(table.checksum for table in self.plan.tables.values())
+        key = repr((trial.model_dump_json(), ranges, asked, view, self.plan.subgroup, self.plan.seed, checksums))
+        if key not in KNOWN:
+            while len(KNOWN) >= MOST_KNOWN:
+                KNOWN.pop(next(iter(KNOWN)))
+            KNOWN[key] = self._from_patients(variety, outcomes, view)
+        return KNOWN[key]
+
+    def _from_patients(self, variety: int, outcomes: list[str], view: str) -> dict[str, ArmCurve]:
         places = (1 - np.cos(np.pi * np.arange(NODES) / (NODES - 1))) / 2
         nodes = {name: self._nodes(name, places) for name in self.plan.template.endpoints}
         control = self._sums(variety, outcomes, view, 0, {})
