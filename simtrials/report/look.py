@@ -13,6 +13,8 @@ ARM_MARKERS = ("o", "s", "^", "D")
 
 PALE_ACCENT, ZONE, SCREENED_OUT, PALE_THIRD = "#8DB8B0", "#DCEBE8", "#D9DEE4", "#F0CDB4"
 """Fills only."""
+LEVELS = ("#6FA89E", "#35796E", "#003B34")
+"""Three ordered levels, from light to dark; the marker changes too."""
 ARM_FILLS = (SCREENED_OUT, PALE_ACCENT, PALE_THIRD, BAND)
 
 CAUTION_TEXT, CAUTION_FILL, WHITE = "#8A4B00", "#FFF4E0", "#FFFFFF"

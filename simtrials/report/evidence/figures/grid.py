@@ -16,7 +16,7 @@ from simtrials.report.figures.canvas import Sheet, finished, number_axis, round_
 from simtrials.report.rows import PowerRow
 
 ROW_MM, HEAD_MM, BOTTOM_MM, LABEL_MM, GAP_MM = 5.2, 9.0, 9.5, 46.0, 6.0
-MARKERS, COLORS = ("o", "s", "^"), ("#6FA89E", "#35796E", "#003B34")
+MARKERS = ("o", "s", "^")
 """Settings are ordered levels: marker and lightness."""
 MOST_MARKED = 3
 
@@ -103,7 +103,7 @@ class Grid:
         value, half = float(self.value[p, i, s]), numbers.Z95 * float(self.mcse[p, i, s])
         if not np.isfinite(value):
             return
-        color = COLORS[s] if len(self.settings) > 1 else look.ACCENT
+        color = look.LEVELS[s] if len(self.settings) > 1 else look.ACCENT
         axes.plot([value - half, value + half], [y, y], color=look.PALE_ACCENT, lw=4.0, solid_capstyle="butt", zorder=2)
         if panel.nominal is not None:
             axes.plot([panel.nominal, value], [y, y], color=color, lw=0.9, solid_capstyle="butt", zorder=3)
