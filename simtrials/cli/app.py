@@ -24,7 +24,7 @@ FIRST_WORDS = f"""simtrials {__version__}: a flight simulator for clinical trial
   Plan    simtrials check FILE           what a scenario assumes, before it is run
   Run     simtrials run FILE             simulate it; ends with a report
   Read    simtrials show RESULTS         the table of a finished run again
-  Review  simtrials population DATA.csv  fit a population to your own patients
+  Review  simtrials meta DATA.csv        pool real studies; population: fit your own patients
   Learn   simtrials kinds                what a scenario can be made of
 
 Start with  simtrials new my_trial  and  simtrials run my_trial.toml

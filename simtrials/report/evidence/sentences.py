@@ -105,23 +105,23 @@ def settling_sentences(run: EvidenceRun) -> list[str]:
     cells = [cell for name, cell in run.variant_cells().items() if run.scenario.variants[name].answers]
     if not cells:
         return []
-    target, reached = run.scenario.target_power, dict[str, list[str]]()
+    target = run.scenario.target_power
     by_cell = {cell: {row.name: row for row in power_rows(run, cell)} for cell in cells}
-    never: list[str] = []
+    reached, best = dict[str, list[str]](), dict[str, list[str]]()
     for row in leading(run, power_rows(run))[:MOST_QUESTIONS]:
         if row.verdict(target) == "above":
             continue
         enough = [cell for cell in cells if by_cell[cell][row.name].verdict(target) == "above"]
-        best = enough[0] if enough else max(cells, key=lambda cell: by_cell[cell][row.name].count.shown)
-        count = by_cell[best][row.name].count
-        often = f"{row.question} in {numbers.per_hundred(count.shown, count.of)}"
-        if enough:
-            reached.setdefault(run.cells[best], []).append(often)
-        else:
-            never.append(f"{often} {run.cells[best]}")
+        cell = enough[0] if enough else max(cells, key=lambda one: by_cell[one][row.name].count.shown)
+        count = by_cell[cell][row.name].count
+        (reached if enough else best).setdefault(run.cells[cell], []).append(f"{row.question} in {numbers.per_hundred(count.shown, count.of)}")
     parts = [f"{label}, reviews show {listed(found)} of 100" for label, found in reached.items()]
     sentences = [f"{sentence_case('; '.join(parts))}."] if parts else []
-    return sentences + ([f"No addition looked at reaches {numbers.percent(target)} of 100 for {listed(never)} of 100."] if never else [])
+    for label, found in best.items():
+        sentences.append(
+            f"{sentence_case(label)}, the most that was looked at, reviews show {listed(found)} of 100, fewer than {numbers.percent(target)}."
+        )
+    return sentences
 
 
 def selection_sentence(run: EvidenceRun, cell: str = SCENARIO) -> str:
