@@ -47,10 +47,9 @@ class Grid:
     def table(self) -> list[tuple[str, ...]]:
         """Every value with its error."""
         rows: list[tuple[str, ...]] = [("synthesis", "measure", "setting", "value", "mcse")]
-        for p, panel in enumerate(self.panels):
-            for i, label in enumerate(self.labels):
-                for s, setting in enumerate(self.settings):
-                    rows.append((label, panel.head, setting, repr(float(self.value[p, i, s])), repr(float(self.mcse[p, i, s]))))
+        for p, i, s in np.argwhere(np.isfinite(self.value)):
+            numbers_shown = repr(float(self.value[p, i, s])), repr(float(self.mcse[p, i, s]))
+            rows.append((self.labels[i], self.panels[p].head, self.settings[s], *numbers_shown))
         return rows
 
     def draw(self) -> Figure:
