@@ -1,6 +1,5 @@
 """A whole body of evidence on one screen: studies are run, finished, published or not, reported, extracted."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,15 +7,18 @@ import numpy as np
 from simtrials.core.arrays import AnyArray, BoolArray, FloatArray
 from simtrials.core.rng import BLOCK_SIZE, Streams
 from simtrials.evidence.extraction import Reports
-from simtrials.evidence.fidelities.base import Results
+from simtrials.evidence.fidelities.base import REPORTED, Results
 from simtrials.evidence.own_test import own_result
 from simtrials.evidence.prepare import PreparedEvidence, study_columns
 from simtrials.evidence.reporting import Finished
 from simtrials.evidence.studies import Plans
-from simtrials.evidence.table import ArmNumbers, StudyTable
+from simtrials.evidence.table import ArmNumbers, Question, StudyTable
+from simtrials.evidence.template import SELECTING
 
 MOST_ATTEMPTS, MOST_TRIES = 2_000, 64
 """A place that so many rounds of studies have not filled, because none was published, stays empty; so many studies are run at once at most."""
+MOST_DRAWS = 1_000
+"""So often one more study is drawn anew until it is of the kind that is asked for."""
 
 
 @dataclass(slots=True)
@@ -34,7 +36,7 @@ class Shelf:
     @classmethod
     def empty(cls, prepared: PreparedEvidence, n_replicates: int) -> "Shelf":
         shape = (n_replicates, prepared.evidence.studies.n_places)
-        views = {view: {name: ArmNumbers.empty(shape) for name in prepared.plan.outcomes} for view in prepared.plan.views}
+        views = {view: {name: ArmNumbers.empty(shape) for name in prepared.plan.names_in(view)} for view in prepared.plan.all_views}
         true = {name: np.full(shape, np.nan) for name in prepared.plan.outcomes}
         codes = {name: np.zeros(shape, dtype=np.int16) for name in ("variety", "drug_class", "role", "risk", "funder")}
         return cls(views, true, codes, np.full((*shape, 2), np.nan), np.zeros(shape, dtype=bool), np.zeros(n_replicates))
@@ -43,10 +45,9 @@ class Shelf:
         """Put one study into a place of each of these bodies."""
         for view, found in results.items():
             for name, numbers in found.items():
-                measured = plans.measures[name]
-                self.views[view][name].put((rows[measured], place), _rows(numbers, measured))
+                self.views[view][name].put((rows, place), numbers)
         for name, effects in self.true.items():
-            effects[rows, place] = np.where(plans.measures[name], prepared.in_measure(name, plans, true), np.nan)
+            effects[rows, place] = np.where(results[REPORTED][name].known, prepared.in_measure(name, plans, true), np.nan)
         for name, code in self.codes.items():
             code[rows, place] = getattr(plans, name)
         self.n[rows, place] = plans.n
@@ -68,12 +69,12 @@ def gather(prepared: PreparedEvidence, streams: Streams, n_replicates: int = BLO
     present = prepared.evidence.studies.present(streams.below("studies"), n_replicates)
     for place in range(prepared.evidence.studies.n_places):
         _fill(prepared, shelf, place, np.flatnonzero(present[:, place]), streams.below(f"studies.{place}"), keep_unseen)
-    published = _table(prepared, shelf, _one_more(prepared, streams, n_replicates))
-    table = _chosen(prepared, published, streams)
-    reports = Reports({view: numbers for view, numbers in shelf.views.items() if view != "reported"}, shelf.codes["variety"])
+    published = table = _table(prepared, shelf, _one_more(prepared, streams.below("one_more"), n_replicates))
+    selecting = np.array([variety.crp_rule in SELECTING for variety in prepared.plan.varieties])
+    reports = Reports({view: numbers for view, numbers in shelf.views.items() if view != REPORTED}, selecting[shelf.codes["variety"]])
     for i, step in enumerate(prepared.evidence.extraction):
-        table = step.extract(table, reports, streams.below(f"extraction.{i}"))
-    return Body(table, published, tuple(shelf.unseen))
+        table, reports = step.extract(table, reports, streams.below(f"extraction.{i}"))
+    return Body(table.with_reported_sizes(), published, tuple(shelf.unseen))
 
 
 def _fill(prepared: PreparedEvidence, shelf: Shelf, place: int, rows: AnyArray, streams: Streams, keep_unseen: bool) -> None:
@@ -90,10 +91,10 @@ def _fill(prepared: PreparedEvidence, shelf: Shelf, place: int, rows: AnyArray, 
         own, count = streams.below(str(attempt)), rows.size * tries
         plans = prepared.evidence.studies.plans(place, own, count, outcomes)
         true = _true_effects(prepared, plans, own)
-        results = _results(prepared, plans, prepared.shown_effects(plans, true), own)
+        results = _as_reported(prepared, _results(prepared, plans, prepared.shown_effects(plans, true), own), plans, own)
         seen: BoolArray = np.ones(count, dtype=bool)
         if not always:
-            seen = own["publication"].random(count) < _chance(prepared, results["reported"], plans)
+            seen = own["publication"].random(count) < _chance(prepared, results[REPORTED], plans)
         by_body = seen.reshape(rows.size, tries)
         first = np.where(by_body.any(axis=1), by_body.argmax(axis=1), tries)
         shelf.n_run[rows] += np.minimum(first + 1, tries)
@@ -101,7 +102,7 @@ def _fill(prepared: PreparedEvidence, shelf: Shelf, place: int, rows: AnyArray, 
         shelf.put(rows[published], place, _some(plans, taken), _some_results(results, taken), prepared, true[taken])
         if keep_unseen:
             lost = np.flatnonzero((np.arange(tries) < first[:, np.newaxis]).ravel())
-            shelf.unseen.append((np.repeat(rows, tries)[lost], {name: _rows(numbers, lost) for name, numbers in results["reported"].items()}))
+            shelf.unseen.append((np.repeat(rows, tries)[lost], {name: _rows(numbers, lost) for name, numbers in results[REPORTED].items()}))
         if reporting.fill == "run":
             return
         rows = rows[first == tries]
@@ -128,6 +129,23 @@ def _results(prepared: PreparedEvidence, plans: Plans, shown: FloatArray, stream
     return results
 
 
+def _as_reported(prepared: PreparedEvidence, results: Results, plans: Plans, streams: Streams) -> Results:
+    """Without outcomes that a study does not measure, and with those that it chose by their results under the name of another."""
+    nothing = ArmNumbers.empty((len(plans.n),))
+    seen = {view: {name: found.where(~plans.measures[name], nothing) for name, found in outcomes.items()} for view, outcomes in results.items()}
+    for i, selection in enumerate(prepared.evidence.reporting.outcomes):
+        own = streams.below(f"outcomes.{i}")
+        tests = [own_result(seen[REPORTED][name], prepared.measured[name]) for name in selection.among]
+        chosen = selection.chosen(np.stack([test.p_value for test in tests]), np.stack([test.better for test in tests]), own)
+        chosen = np.where(own["share"].random(chosen.shape) < selection.share, chosen, 0)
+        for outcomes in (outcomes for outcomes in seen.values() if selection.reported in outcomes):
+            reported = nothing
+            for k, name in enumerate(selection.among):
+                reported = reported.where(chosen == k, outcomes.get(name, nothing))
+            outcomes[selection.reported] = reported
+    return seen
+
+
 def _some(plans: Plans, which: AnyArray) -> Plans:
     rows = {name: getattr(plans, name)[which] for name in ("variety", "n", "drug_class", "role", "risk", "funder")}
     return Plans(measures={name: measured[which] for name, measured in plans.measures.items()}, **rows)
@@ -145,52 +163,50 @@ def _rows(numbers: ArmNumbers, rows: AnyArray) -> ArmNumbers:
     return ArmNumbers(numbers.n[rows], numbers.mean[rows], numbers.sd[rows])
 
 
-def _chance(prepared: PreparedEvidence, numbers: Mapping[str, ArmNumbers], plans: Plans) -> FloatArray:
+def _chance(prepared: PreparedEvidence, numbers: dict[str, ArmNumbers], plans: Plans) -> FloatArray:
     """(m,) probability that a study is published."""
-    known = {name: found.where(~plans.measures[name], ArmNumbers.empty((len(plans.n),))) for name, found in numbers.items()}
-    finished = Finished(known, prepared.measured, plans.funder)
+    finished = Finished(numbers, prepared.measured, plans.funder)
     chance = np.ones(len(plans.n))
     for publication in prepared.evidence.reporting.publication:
         chance = chance * publication.probability(finished)
     return chance
 
 
-def _one_more(prepared: PreparedEvidence, streams: Streams, n_replicates: int) -> dict[str, FloatArray]:
-    """(R,) the true effect of one more study of the same law, of a kind as likely as those of the declared places."""
-    own, studies = streams.below("one_more"), prepared.evidence.studies
-    declared = np.flatnonzero(~studies.is_further())
-    place = declared[(own["place"].random(n_replicates) * declared.size).astype(np.int64)]
-    normals = own["true_effects"].standard_normal((n_replicates, len(prepared.endpoints)))
-    found = {name: np.full(n_replicates, np.nan) for name in prepared.plan.outcomes}
-    for which in np.unique(place):
-        rows = np.flatnonzero(place == which)
-        plans = studies.plans(int(which), own.below(str(which)), rows.size, tuple(prepared.plan.outcomes))
-        true = prepared.true_effects(plans, normals[rows])
-        for name in found:
-            found[name][rows] = prepared.in_measure(name, plans, true)
+def _one_more(prepared: PreparedEvidence, streams: Streams, n_replicates: int) -> dict[Question, FloatArray]:
+    """(R,) the true effect of one more study of the same law, of a kind as likely as those that each synthesis takes."""
+    return {question: _new_true(prepared, question, streams, n_replicates) for question in prepared.asked}
+
+
+def _new_true(prepared: PreparedEvidence, question: Question, streams: Streams, n_replicates: int) -> FloatArray:
+    found, rows = np.full(n_replicates, np.nan), np.arange(n_replicates)
+    likely = np.cumsum(prepared.law(*question).shares)
+    if not likely[-1] > 0:
+        return found
+    for draw in range(MOST_DRAWS):
+        if rows.size == 0:
+            return found
+        own = streams.below(str(draw))
+        place = np.searchsorted(likely / likely[-1], own["place"].random(rows.size), side="right")
+        order = np.argsort(place, kind="stable")
+        kinds = [(int(one), int((place == one).sum())) for one in np.unique(place)]
+        drawn = [prepared.evidence.studies.plans(one, own.below(str(one)), count, tuple(prepared.plan.outcomes)) for one, count in kinds]
+        plans, rows = _joined(drawn), rows[order]
+        true = prepared.in_measure(question[0], plans, _true_effects(prepared, plans, own))
+        fitting = prepared.fits(*question, plans, place[order])
+        found[rows[fitting]] = true[fitting]
+        rows = rows[~fitting]
     return found
 
 
-def _table(prepared: PreparedEvidence, shelf: Shelf, new_true: dict[str, FloatArray]) -> StudyTable:
+def _joined(parts: list[Plans]) -> Plans:
+    rows = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("variety", "n", "drug_class", "role", "risk", "funder")}
+    return Plans(measures={name: np.concatenate([part.measures[name] for part in parts]) for name in parts[0].measures}, **rows)
+
+
+def _table(prepared: PreparedEvidence, shelf: Shelf, new_true: dict[Question, FloatArray]) -> StudyTable:
     studies, codes = prepared.evidence.studies, shelf.codes
     plans = Plans(n=shelf.n, measures={}, **codes)
     further = np.broadcast_to(studies.is_further().astype(np.int16), shelf.filled.shape)
     columns = study_columns(studies, plans, further)
-    tau2 = {name: prepared.tau2(name) for name in prepared.plan.outcomes}
-    return StudyTable(shelf.views["reported"], prepared.measured, columns, shelf.filled, shelf.true, new_true, shelf.n_run, tau2)
-
-
-def _chosen(prepared: PreparedEvidence, table: StudyTable, streams: Streams) -> StudyTable:
-    """The table after studies have chosen which of several outcomes they report under one name."""
-    for i, selection in enumerate(prepared.evidence.reporting.outcomes):
-        tests = [own_result(table.numbers[name], table.measured[name]) for name in selection.among]
-        p_values, better = (np.stack(part) for part in zip(*tests, strict=True))
-        chosen = selection.chosen(p_values, better, streams.below(f"outcomes.{i}"))
-        choosing = streams[f"outcomes.{i}.share"].random(chosen.shape) < selection.share
-        numbers = dict(table.numbers)
-        reported = numbers[selection.among[0]]
-        for k, name in enumerate(selection.among[1:], start=1):
-            reported = reported.where(choosing & (chosen == k), table.numbers[name])
-        numbers[selection.reported] = reported
-        table = table.with_numbers(numbers)
-    return table
+    tau2 = {question: prepared.law(*question).variance for question in prepared.asked}
+    return StudyTable(shelf.views[REPORTED], prepared.measured, columns, shelf.filled, shelf.true, new_true, shelf.n_run, tau2)

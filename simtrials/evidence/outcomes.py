@@ -12,8 +12,8 @@ from simtrials.core.outcomes import OUTCOMES
 from simtrials.evidence.table import Measured
 from simtrials.trial.endpoints import Endpoint
 
-MeanMeasure = Literal["SMD", "MD", "SMDH", "SMD1"]
-CountMeasure = Literal["RR", "OR", "RD", "AS"]
+OF_MEANS, OF_COUNTS = ("SMD", "MD", "SMDH", "SMD1"), ("RR", "OR", "RD", "AS")
+"""Effect sizes of outcomes that are a number, and of those that are yes or no."""
 SCALES: dict[str, EffectScale] = {
     "MD": "difference",
     "RR": "log_risk_ratio",
@@ -28,7 +28,7 @@ class ReviewedOutcome(Component):
 
     endpoint: str = Field(description="name of the endpoint in the trials")
     outcome: str | None = Field(default=None, description="change, score, response, remission ...; default: the endpoint's first")
-    measure: MeanMeasure | CountMeasure | None = Field(
+    measure: Literal["SMD", "MD", "SMDH", "SMD1", "RR", "OR", "RD", "AS"] | None = Field(
         default=None,
         description="effect size, by its name in effect_sizes: SMD, MD, SMDH, SMD1 from means; RR, OR, RD, AS from counts; default SMD or RR",
     )

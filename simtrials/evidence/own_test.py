@@ -10,10 +10,11 @@ from simtrials.stats.quantiles import normal_p_value, t_p_value
 
 
 class Tested(NamedTuple):
-    """Two-sided p-value and whether the active arm is better, (m,) each; a study that cannot be tested has p-value NaN and is not better."""
+    """Two-sided p-value, and whether the active arm is better or worse, (m,) each; a study that cannot be tested has p-value NaN and is neither."""
 
     p_value: FloatArray
     better: BoolArray
+    worse: BoolArray
 
     def benefit(self, alpha: float) -> BoolArray:
         """Significant in the direction of benefit."""
@@ -45,4 +46,4 @@ def own_result(numbers: ArmNumbers, measured: Measured, welch: bool = False) -> 
                 error = np.sqrt(parts.sum(axis=-1))
                 df = parts.sum(axis=-1) ** 2 / (parts**2 / (n - 1)).sum(axis=-1)
             p_value = t_p_value(difference / error, df)
-        return Tested(p_value, np.asarray(difference > 0))
+        return Tested(p_value, np.asarray(difference > 0), np.asarray(difference < 0))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simtrials.core.arrays import AnyArray, FloatArray
+from simtrials.core.arrays import AnyArray, BoolArray, FloatArray
 from simtrials.core.data import Table
 from simtrials.core.expressions import Category, Column, parse
 from simtrials.core.rng import Purpose, Streams
@@ -14,7 +14,7 @@ from simtrials.evidence.evidence import Evidence
 from simtrials.evidence.fidelities.base import REPORTED, SUBGROUP, Maker, Plan
 from simtrials.evidence.studies import Plans, Studies
 from simtrials.evidence.studies.base import CRP_RULES, FUNDERS, RISKS
-from simtrials.evidence.table import Measured
+from simtrials.evidence.table import Measured, Question
 
 STUDY_COLUMNS = ("weeks", "n", "n_active", "n_control", "drug_class", "role", "crp_rule", "risk_of_bias", "funder", "further")
 """What is known of a study, for conditions and moderators."""
@@ -23,11 +23,13 @@ LAW_SIZE = 4096
 
 
 class Law(NamedTuple):
-    """Mean and variance of true effects in the unit of a measure, and the standard error of the mean."""
+    """Mean and variance of true effects in the unit of a measure, the standard error of the mean, and which share of the studies of each
+    place (S,) they are about."""
 
     mean: float
     variance: float
     error: float
+    shares: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class PreparedEvidence:
     taus: FloatArray
     added: FloatArray
     seed: int
-    _laws: dict[tuple[str, str | None], Law] = field(default_factory=dict)
+    _laws: dict[Question, Law] = field(default_factory=dict)
 
     @property
     def measured(self) -> Mapping[str, Measured]:
@@ -68,7 +70,7 @@ class PreparedEvidence:
         effect = true[:, self.endpoints.index(self.plan.endpoint_of(outcome))]
         found = np.empty(len(effect))
         for variety, places in plans.of_variety():
-            found[places] = self.maker.true(variety, outcome, effect[places], self.view)
+            found[places] = self.maker.true(variety, outcome, effect[places], self.view, plans.n[places, 1] / plans.n[places].sum(axis=1))
         return found
 
     def law(self, outcome: str, where: str | None = None) -> Law:
@@ -80,26 +82,46 @@ class PreparedEvidence:
             self._laws[outcome, where] = self._law(outcome, where)
         return self._laws[outcome, where]
 
-    def tau2(self, outcome: str) -> float:
-        """Variance of the true effects of an outcome."""
-        return self.law(outcome).variance
+    @property
+    def asked(self) -> tuple[Question, ...]:
+        """Outcome and condition of every synthesis, each once."""
+        return tuple(dict.fromkeys((one.outcome, one.where) for one in self.evidence.syntheses.values()))
+
+    def controls(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest mean, or risk, without treatment over the varieties of study that measure each outcome, by outcome."""
+        found = {}
+        for outcome in self.plan.outcomes:
+            varieties: set[int] = set()
+            for place in np.flatnonzero(~self.evidence.studies.is_further()):
+                plans = self.evidence.studies.plans(
+                    int(place), Streams(self.seed, Purpose.TRUTH, int(place)).below("law"), 64, tuple(self.plan.outcomes)
+                )
+                varieties |= {int(one) for one in np.unique(plans.variety[plans.measures[outcome]])}
+            values = [self.maker.control(variety, outcome, self.view) for variety in sorted(varieties)]
+            found[outcome] = (min(values), max(values)) if values else (np.nan, np.nan)
+        return found
+
+    def fits(self, outcome: str, where: str | None, plans: Plans, place: AnyArray) -> BoolArray:
+        """(m,) which studies a synthesis is about."""
+        return fitting(self.evidence.studies, outcome, where, plans, place)
 
     def _law(self, outcome: str, where: str | None) -> Law:
-        values, errors = [], []
-        for place in np.flatnonzero(~self.evidence.studies.is_further()):
-            streams = Streams(self.seed, Purpose.TRUTH, int(place)).below("law")
-            plans = self.evidence.studies.plans(int(place), streams, 2 * LAW_SIZE, tuple(self.plan.outcomes))
+        values, errors, n_places = [], [], self.evidence.studies.n_places
+        shares = np.zeros(n_places)
+        for place in range(n_places):
+            streams = Streams(self.seed, Purpose.TRUTH, place).below("law")
+            plans = self.evidence.studies.plans(place, streams, 2 * LAW_SIZE, tuple(self.plan.outcomes))
+            fits = self.fits(outcome, where, plans, np.full(len(plans.n), place))
+            shares[place] = fits.mean()
+            if not fits.any():
+                continue
             normals = streams["true_effects"].standard_normal((LAW_SIZE, len(self.endpoints)))
-            true = self.in_measure(outcome, plans, self.true_effects(plans, np.vstack([normals, -normals])))
-            which = plans.measures[outcome]
-            if where is not None:
-                which = which & parse(where).truth(study_columns(self.evidence.studies, plans, np.zeros(len(plans.n), dtype=np.int16)))
-            values.append(true[which])
+            values.append(self.in_measure(outcome, plans, self.true_effects(plans, np.vstack([normals, -normals])))[fits])
             errors += [self.maker.error(variety, outcome, self.view) for variety, _ in plans.of_variety()]
-        every = np.concatenate(values) if values else np.empty(0)
-        if not every.size:
-            return Law(np.nan, np.nan, np.nan)
-        return Law(float(every.mean()), float(every.var()), float(np.mean(errors)))
+        if not values:
+            return Law(np.nan, np.nan, np.nan, shares)
+        every = np.concatenate(values)
+        return Law(float(every.mean()), float(every.var()), float(np.mean(errors)), shares)
 
 
 def prepare_evidence(evidence: Evidence, tables: Mapping[str, Table], seed: int) -> PreparedEvidence:
@@ -122,6 +144,17 @@ def prepare_evidence(evidence: Evidence, tables: Mapping[str, Table], seed: int)
     taus = np.array([law.tau.get(name, 0.0) for name in endpoints])
     added = np.array([[law.inflation.get(level, {}).get(name, 0.0) for name in endpoints] for level in ("low", "some", "high")])
     return PreparedEvidence(evidence, plan, evidence.fidelity.prepare(plan), endpoints, law.factor(len(endpoints)), means, taus, added, seed)
+
+
+def fitting(studies: Studies, outcome: str, where: str | None, plans: Plans, place: AnyArray) -> BoolArray:
+    """(m,) whether studies of these places measure an outcome and meet a condition; unless it speaks of further studies, those do not."""
+    further = studies.is_further()[place]
+    fits = plans.measures[outcome]
+    if where is None:
+        return fits & ~further
+    condition = parse(where)
+    fits = fits & condition.truth(study_columns(studies, plans, further.astype(np.int16)))
+    return fits if "further" in condition.names else fits & ~further
 
 
 def study_columns(studies: Studies, plans: Plans, further: AnyArray) -> dict[str, Column]:

@@ -13,6 +13,9 @@ from simtrials.core.arrays import AnyArray, BoolArray, FloatArray
 from simtrials.core.data import EffectScale
 from simtrials.core.expressions import Category, Column
 
+Question = tuple[str, str | None]
+"""What a synthesis is about: an outcome, and the condition on studies, if any."""
+
 
 @dataclass(frozen=True, slots=True)
 class ArmNumbers:
@@ -24,6 +27,11 @@ class ArmNumbers:
     n: FloatArray
     mean: FloatArray
     sd: FloatArray
+
+    @property
+    def known(self) -> BoolArray:
+        """(...) whether both arms are reported."""
+        return np.asarray(np.isfinite(self.n).all(axis=-1))
 
     @property
     def events(self) -> FloatArray:
@@ -81,7 +89,7 @@ class StudyTable:
     """Bodies of evidence as a reviewer has them.
 
     numbers : outcome -> ArmNumbers (R, S, 2); true : outcome -> (R, S) true effect of each study in the unit of its measure;
-    new_true : (R,) that of one more study; tau2 : variance of true effects
+    new_true : outcome and condition -> (R,) that of one more study that meets it; tau2 : the same -> variance of their true effects
     columns : what is known of the studies, (R, S) numbers or categories; included (R, S); n_run (R,) studies run for those that were published.
     """
 
@@ -90,9 +98,9 @@ class StudyTable:
     columns: Mapping[str, Column]
     included: BoolArray
     true: Mapping[str, FloatArray]
-    new_true: Mapping[str, FloatArray]
+    new_true: Mapping[Question, FloatArray]
     n_run: FloatArray
-    tau2: Mapping[str, float] = field(default_factory=dict)
+    tau2: Mapping[Question, float] = field(default_factory=dict)
     _effects: dict[str, Effects] = field(default_factory=dict)
 
     @property
@@ -100,10 +108,6 @@ class StudyTable:
         """(R, S) patients of each study, as far as the reviewers know: the most that any outcome reports."""
         counts = [np.where(np.isfinite(numbers.n), numbers.n, 0.0).sum(axis=-1) for numbers in self.numbers.values()]
         return np.asarray(np.maximum.reduce(counts))
-
-    def tau2_of(self, outcome: str) -> float:
-        """Variance of the true effects between studies."""
-        return self.tau2.get(outcome, np.nan)
 
     def effects(self, outcome: str) -> Effects:
         """Effect sizes of the studies that are included."""
@@ -116,6 +120,13 @@ class StudyTable:
     def with_numbers(self, numbers: Mapping[str, ArmNumbers]) -> "StudyTable":
         """The same studies with other numbers."""
         return replace(self, numbers=dict(numbers), _effects={})
+
+    def with_reported_sizes(self) -> "StudyTable":
+        """The same studies where n, n_active and n_control are the patients that are reported: the most of any outcome, as planned if of none."""
+        arms = np.fmax.reduce([numbers.n for numbers in self.numbers.values()])
+        planned = np.stack([np.asarray(self.columns[name], dtype=np.float64) for name in ("n_control", "n_active")], axis=-1)
+        n = np.where(np.isfinite(arms), arms, planned)
+        return replace(self, columns={**self.columns, "n": n.sum(axis=-1), "n_control": n[..., 0], "n_active": n[..., 1]}, _effects={})
 
     def only(self, mask: BoolArray) -> "StudyTable":
         """The same bodies without the studies outside the mask (R, S)."""

@@ -106,6 +106,8 @@ def effect_problems(endpoints: Mapping[str, Endpoint], n_rules: int) -> Iterator
                 yield Problem(place, f"the arms of the studies are called {ARMS[0]} and {ARMS[1]}; write effects.{ARMS[1]}")
             if effect.size_name not in SIZES:
                 yield Problem(f"{place}.{effect.size_name}", f"effects that differ between studies are stated as {', '.join(SIZES)}")
+            if effect.at_week is not None:
+                yield Problem(f"{place}.at_week", "leave it out: the effect of a study is stated at its own end")
             if effect.needs_biomarker and effect.size_name.startswith("mean_") and n_rules > 1:
                 sentence = "is a mean over the enrolled, who differ between studies with different rules; state points or smd, where the shape is 1"
                 yield Problem(f"{place}.{effect.size_name}", sentence)

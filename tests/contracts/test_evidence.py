@@ -128,6 +128,10 @@ def test_without_filling_unpublished_studies_are_missing():
 # ---- errors
 
 
+STRATIFIED = {"kind": "listed", "trials": [{"n_active": 20, "n_control": 10, "weeks": 8.0, "crp_rule": "stratified"}]}
+UNLIKE = {"kind": "most_favorable", "reported": "severity", "among": ["severity", "response"]}
+
+
 def problems(**changes):
     with pytest.raises(DeclarationError) as found:
         simulation(**changes)
@@ -149,7 +153,7 @@ def test_all_faults_of_a_file_are_told_at_once():
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"outcomes": {"severity": {"endpoint": "symptoms", "measure": "RR"}}}, "change is a number: use SMD, MD, SMDH or SMD1"),
+        ({"outcomes": {"severity": {"endpoint": "symptoms", "measure": "RR"}}}, "change is a number: use one of SMD, MD, SMDH, SMD1"),
         ({"syntheses": {"a": {"kind": "pooled", "outcome": "severity", "tau2": "RELM"}}}, "no rule called 'RELM'; did you mean 'REML'?"),
         ({"syntheses": {"a": {"kind": "pooled", "outcome": "severity", "where": "week >= 4"}}}, "nothing called 'week' is known of a study"),
         ({"syntheses": {"a": {"kind": "counts", "outcome": "response", "by": "peto"}}}, "peto estimates OR, and outcomes.response.measure is RR"),
@@ -157,6 +161,25 @@ def test_all_faults_of_a_file_are_told_at_once():
         ({"fidelity": {"kind": "summaries"}, "practices": [{"kind": "outlier_removal"}]}, "needs patients"),
         ({"extraction": [{"kind": "readers", "errors": {"sign": 0.6, "digit": 0.5}}]}, "the probabilities must add up to less than 1"),
         ({"assays": {}, "population": None, "extraction": [{"kind": "subgroup", "available": 0.5}]}, "no assay is declared"),
+        ({"studies": STRATIFIED}, "studies.trials[0].n_active: a stratified study allocates 1:1"),
+        ({"outcomes": {"severity": {"endpoint": "symptoms", "outcome": "remision"}}}, "'symptoms' has no 'remision'; did you mean 'remission'?"),
+        ({"reporting": {"outcomes": [UNLIKE]}}, "'response' is compared by RR and 'severity' by SMD"),
+        ({"extraction": [{"kind": "missing_sds", "share": 0.1}, {"kind": "end_scores", "share": 0.1}]}, "'end_scores' comes before 'missing_sds'"),
+        ({"syntheses": {"a": {"kind": "pooled", "outcome": "severity", "where": "weeks > 8"}}}, "syntheses.a.where: no study measures severity and"),
+        ({"syntheses": {"a": {"kind": "pooled", "outcome": "severity", "where": "drug_class > 3"}}}, "syntheses.a.where"),
+        ({"outcomes": {"severity": {"endpoint": "symptoms", "zero_cells": "all"}}}, "zero_cells: is a matter of outcomes that are yes or no"),
+        (
+            {"outcomes": {"response": {"endpoint": "symptoms", "outcome": "response", "correction": "none"}}},
+            "correction: is a matter of standardized",
+        ),
+        ({"fidelity": {"kind": "summaries"}, "departures": {"lost": {"kind": "dropout", "shares": 0.2}}}, "departures.lost"),
+        ({"variants": {"more": {"set": {"n_replicates": 10}}}}, "variants.more: n_replicates: belongs to the whole scenario"),
+        (
+            {"variants": {"loose": {"set": {"syntheses.severity.alpha": 0.1}}}},
+            "syntheses.severity.alpha: must be that of the scenario, 0.05, got 0.1",
+        ),
+        ({"variants": {"other": {"set": {"syntheses.response.outcome": "severity"}}}}, "syntheses.response: estimates another effect size"),
+        ({"sweep": {"true_effects.tau.symptoms": [0.1, 0.1]}}, "two points are the same: symptoms = 0.1, and symptoms = 0.1"),
         ({"variants": {"worse": {"set": {"studies.kind": "lsited"}}}}, "no set of studies called 'lsited'; did you mean 'listed'?"),
     ],
 )
@@ -164,6 +187,15 @@ def test_a_fault_names_place_and_remedy(changes, told, tmp_path):
     with pytest.raises(DeclarationError) as found:
         run(evidence_from({key: value for key, value in examples.evidence_tables(**changes).items() if value is not None}), out=tmp_path)
     assert told in "\n".join(str(problem) for problem in found.value.problems)
+
+
+def test_what_could_not_be_read_is_not_called_missing():
+    endpoints = copy.deepcopy(examples.evidence_tables()["endpoints"])
+    endpoints["symptoms"]["weeks"] = ["two"]
+    told = problems(endpoints=endpoints, outcomes={"severity": {"endpoint": "symptoms", "measure": "SDM"}, "response": {"endpoint": "symptoms"}})
+    assert "must be 'SMD', 'MD', 'SMDH', 'SMD1', 'RR', 'OR', 'RD' or 'AS', got 'SDM'" in told
+    assert "no outcome called" not in told
+    assert "no endpoint called" not in told
 
 
 def test_a_mean_effect_over_the_enrolled_needs_one_rule():

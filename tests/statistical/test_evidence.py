@@ -1,15 +1,22 @@
 """Bodies of evidence: the clean case is exact, each departure moves what its own small calculation says, fidelities agree."""
 
+import examples
 import numpy as np
 import pandas as pd
 import pytest
 from meta_methods.cases import FOLDER
+from numpy.testing import assert_array_equal
 from scipy import stats
-from statistical.evidence import CLEAN, VARIANCE, covered, found, mean_of, tables
+from statistical.evidence import CLEAN, VARIANCE, covered, found, mean_of, ready, tables
 from statistical.helpers import APART, TOLERANCE, standard_error_under
 
+from simtrials.core.outcomes import OUTCOMES
+from simtrials.core.rng import Purpose, Streams
+from simtrials.evidence.gather import gather
 from simtrials.evidence.own_test import own_result
+from simtrials.evidence.practices import OutlierRemoval
 from simtrials.stats.selection_likelihood import published
+from simtrials.trial import simulate
 
 N = 40_960
 EXACT = pd.read_csv(FOLDER / "cases.csv").set_index(["dataset_or_setting", "method"])["expected"]
@@ -212,6 +219,132 @@ def test_single_extraction_has_a_fifth_more_errors_than_double():
     assert rates[1] / rates[2] == pytest.approx(1.217, abs=0.03)
 
 
+# ---- steps together
+
+
+PEOPLE = {
+    "population": examples.PEOPLE,
+    "assays": {"crp": {"kind": "serial", "observed": "crp_mg_l", "limit_of_detection": 0.15, "resolution": 0.1}},
+    "fidelity": {"kind": "patients"},
+    "endpoints": {"outcome": examples.SYMPTOMS | {"effects": {"active": {"kind": "constant", "smd": 0.3, "smd_sd": "change"}}}},
+    "outcomes": {"severity": {"endpoint": "outcome"}, "response": {"endpoint": "outcome", "outcome": "response"}},
+    "studies": {"kind": "listed", "trials": [{"n_active": 60, "n_control": 60, "weeks": 8.0, "copies": 4}]},
+    "syntheses": {"common": {"kind": "pooled", "outcome": "severity", "tau2": "common", "ci": "wald"}},
+}
+SUBGROUP = {"kind": "subgroup", "available": 1.0}
+
+
+def test_a_chosen_outcome_is_chosen_before_the_study_is_published_or_not():
+    """Both of two independent outcomes have their chance: a study is significant with probability 1 - (1 - s)^2."""
+    endpoints = {name: {"kind": "continuous", "sd": 1.0, "effects": {"active": {"kind": "constant", "points": 0.1}}} for name in ("outcome", "other")}
+    outcomes = {"md": {"endpoint": "outcome", "measure": "MD"}, "second": {"endpoint": "other", "measure": "MD"}}
+    selection = [{"kind": "first_significant", "reported": "md", "among": ["md", "second"]}]
+    reporting = {"outcomes": selection, "publication": [{"kind": "by_p_value", "not_significant": 0.2}]}
+    columns = found("chosen, then published", 10_240, endpoints=endpoints, outcomes=outcomes, reporting=reporting)
+    df, shift = 998, 0.1 / np.sqrt(VARIANCE)
+    shows = float(stats.nct.sf(stats.t.ppf(0.975, df), df, shift))
+    either = 1 - (1 - shows) ** 2
+    run, error = mean_of(columns["studies run"] / 11)
+    near(run, 1 / (either + 0.2 * (1 - either)), error)
+    far(1 / (shows + 0.2 * (1 - shows)), run, error)
+
+
+def test_a_study_that_measures_nothing_it_could_be_selected_by_is_published():
+    studies = CLEAN["studies"] | {"measured": {"md": 0.5}}
+    endpoints = {name: {"kind": "continuous", "sd": 1.0} for name in ("outcome", "other")}
+    outcomes = {"md": {"endpoint": "outcome", "measure": "MD"}, "second": {"endpoint": "other", "measure": "MD"}}
+    reporting = {"publication": [{"kind": "by_p_value", "not_significant": 0.0}]}
+    columns = found("unmeasured", 2_560, endpoints=endpoints, outcomes=outcomes, studies=studies, reporting=reporting)
+    run, error = mean_of(columns["studies run"] / 11)
+    near(run, 1 / (0.5 + 0.5 * 0.025), error)
+
+
+def test_end_scores_of_an_extracted_subgroup_are_those_of_the_subgroup():
+    """Nobody is lost, so each study has as many end scores as changes in the subgroup; responses have no end score and stay."""
+    scores = {"kind": "end_scores", "share": 1.0, "pooled": "mixed"}
+    (subgroup,), (both,) = (tables("steps", 1, extraction=steps, **PEOPLE) for steps in ([SUBGROUP], [SUBGROUP, scores]))
+    assert_array_equal(both.numbers["severity"].n, subgroup.numbers["severity"].n)
+    assert (both.numbers["severity"].n.sum(axis=-1) < 120).all()
+    assert (both.numbers["severity"].mean != subgroup.numbers["severity"].mean).mean() > 0.99
+    assert_array_equal(both.numbers["response"].mean, subgroup.numbers["response"].mean)
+    assert_array_equal(both.columns["n"], subgroup.numbers["severity"].n.sum(axis=-1))
+
+
+def test_a_subgroup_is_made_of_the_patients_that_were_reported():
+    """With optional stopping the subgroup grows with the study."""
+    trials = PEOPLE["studies"]["trials"][0] | {"n_active": 10, "n_control": 10}
+    changes = PEOPLE | {"studies": {"kind": "listed", "trials": [trials]}}
+    practice = [{"kind": "optional_stopping", "add_per_arm": 50, "times": 1}]
+    (whole,), (subgroup,) = (tables("grown", 1, practices=practice, extraction=steps, **changes) for steps in ([], [SUBGROUP]))
+    grown = whole.numbers["severity"].n.sum(axis=-1) > 20
+    assert 0.1 < grown.mean() < 1.0
+    share = (subgroup.numbers["severity"].n / whole.numbers["severity"].n)[grown].mean()
+    assert share == pytest.approx((subgroup.numbers["severity"].n / whole.numbers["severity"].n)[~grown].mean(), abs=0.1)
+
+
+def test_asymmetry_shows_the_same_whichever_direction_is_the_benefit():
+    """The same selection, of a risk that falls and of one that rises: Egger's test finds small studies with more benefit equally often."""
+    studies = CLEAN["studies"] | {"number": 30, "n_per_arm": {"kind": "one_of", "values": [40, 80, 1000]}}
+    egger = {"egger": {"kind": "asymmetry", "outcome": "events"}}
+    reporting = {"publication": [{"kind": "by_p_value", "not_significant": 0.02}]}
+    shows = {}
+    for event in ("good", "bad"):
+        endpoints = {"outcome": {"kind": "binary", "control_risk": 0.5, "event_is": event}}
+        outcomes = {"events": {"endpoint": "outcome", "measure": "OR"}}
+        columns = found("egger", 1_024, endpoints=endpoints, outcomes=outcomes, studies=studies, reporting=reporting, syntheses=egger)
+        shows[event] = float((columns["egger/decision"] == 1).mean())
+    assert shows["good"] > 0.3
+    near(shows["good"], shows["bad"], float(np.hypot(*(standard_error_under(one, 1_024) for one in shows.values()))))
+
+
+# ---- what true effects are
+
+
+def test_the_spread_of_true_effects_is_that_of_the_studies_a_synthesis_takes():
+    """Two classes with means .1 and .5: over one class the variance is tau2, over both it holds the distance of the means as well."""
+    studies = CLEAN["studies"] | {"drug_class": {"a": 0.5, "b": 0.5}}
+    law = {"tau": {"outcome": 0.2}, "by_class": {"b": {"outcome": 0.5}}}
+    one = {"kind": "pooled", "outcome": "md"}
+    simulation = ready("classes", studies=studies, true_effects=law, syntheses={"all": one, "b": one | {"where": "drug_class == 'b'"}})
+    table = gather(simulation.prepared, Streams(simulation.seed, Purpose.RUN, 0)).table
+    over = (11 * 8192) ** -0.5
+    for where, mean, variance in ((None, 0.3, 0.04 + 0.04), ("drug_class == 'b'", 0.5, 0.04)):
+        assert table.tau2["md", where] == pytest.approx(variance, abs=4 * 2 * variance * over)
+        near(float(table.new_true["md", where].mean()), mean, np.sqrt(variance / 256))
+    assert simulation.truths()["b"].value == pytest.approx(0.5, abs=4 * 0.3 * over)
+
+
+def test_true_effects_are_standardized_as_their_measure_says():
+    """Arms of 30 and 90 with SDs 1 and 2: by the pooled SD, the mean of variances, or the control SD."""
+    endpoints = {"outcome": {"kind": "continuous", "sd": 1.0, "arm_sd": {"active": 2.0}, "effects": {"active": {"kind": "constant", "points": 1.0}}}}
+    studies = {"kind": "listed", "trials": [{"n_active": 90, "n_control": 30, "weeks": 1.0}]}
+    outcomes = {name.lower(): {"endpoint": "outcome", "measure": name} for name in ("SMD", "SMDH", "SMD1", "MD")}
+    syntheses = {name: {"kind": "pooled", "outcome": name} for name in outcomes}
+    truths = ready("standardized", endpoints=endpoints, studies=studies, outcomes=outcomes, syntheses=syntheses).truths()
+    expected = {"smd": 1 / np.sqrt(0.25 + 0.75 * 4), "smdh": 1 / np.sqrt(2.5), "smd1": 1.0, "md": 1.0}
+    assert {name: truth.value for name, truth in truths.items()} == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("effect", [-1.3, -0.4, 0.15, 0.62, 1.9])
+def test_risks_between_the_nodes_are_those_of_patients_with_that_effect(effect):
+    """With a wide law of true effects, the curve of remission against patients who are simulated at one effect."""
+    outcomes = {"remission": {"endpoint": "outcome", "outcome": "remission"}}
+    pooled = {"a": {"kind": "pooled", "outcome": "remission"}}
+    changes = PEOPLE | {"outcomes": outcomes, "true_effects": {"tau": {"outcome": 1.0}}, "syntheses": pooled, "fidelity": {"kind": "summaries"}}
+    maker = ready("nodes", **changes).prepared.maker
+    curve = maker.curves.of(0)["remission"]
+    strength = {"outcome": np.full(256, effect)}
+    streams = Streams(999, Purpose.RUN, 5)
+    data = simulate(maker.curves.trials[0], streams, 256, 512, force_arm=1, complete=True, strength=strength).data
+    measured = data.endpoints["outcome"]
+    risk = float(OUTCOMES["remission"].read(measured, measured.weeks[-1]).mean())
+    near(
+        float(curve.active(np.array([effect]))[0][0]),
+        risk,
+        np.hypot(standard_error_under(risk, 256 * 512), standard_error_under(risk, 6 * 256 * 256)),
+    )
+
+
 # ---- practices, against a naive version
 
 
@@ -252,6 +385,48 @@ def test_leaving_out_outliers_until_significant_lets_more_nothing_pass_as_a_plai
     shows = np.concatenate([own_result(table.numbers["md"], table.measured["md"]).benefit(0.05).ravel() for table in made])
     near(float(shows.mean()), float(hit.mean()), float(np.hypot(standard_error_under(0.035, shows.size), standard_error_under(0.035, n))))
     far(0.025, float(shows.mean()), standard_error_under(0.025, shows.size))
+
+
+def test_an_optional_covariate_lets_more_nothing_pass_as_a_plain_loop_says():
+    n, size, correlation = 4_000, 20, 0.5
+    rng = np.random.default_rng(73)
+    before = rng.standard_normal((n, 2 * size))
+    after = correlation * before + np.sqrt(1 - correlation**2) * rng.standard_normal((n, 2 * size))
+    arm = np.repeat([0.0, 1.0], size)
+    first = stats.ttest_ind(after[:, size:], after[:, :size], axis=1)
+    hit = (first.pvalue < 0.05) & (first.statistic > 0)
+    for row in np.flatnonzero(~hit):
+        x = np.column_stack([np.ones(2 * size), arm, before[row]])
+        beta, rest, *_ = np.linalg.lstsq(x, after[row], rcond=None)
+        error = np.sqrt(rest[0] / (2 * size - 3) * np.linalg.inv(x.T @ x)[1, 1])
+        hit[row] = beta[1] / error > stats.t.ppf(0.975, 2 * size - 3)
+    baseline = {"mean": 0.0, "sd": 1.0, "correlation": correlation}
+    changes = {
+        "studies": CLEAN["studies"] | {"n_per_arm": {"kind": "fixed", "n": size}},
+        "endpoints": {"outcome": {"kind": "continuous", "baseline": baseline}},
+        "outcomes": {"md": {"endpoint": "outcome", "outcome": "value", "measure": "MD"}},
+        "fidelity": {"kind": "patients"},
+    }
+    made = tables("covariate", 8, practices=[{"kind": "optional_covariate", "covariates": ["baseline"]}], **changes)
+    shows = np.concatenate([own_result(table.numbers["md"], table.measured["md"]).benefit(0.05).ravel() for table in made])
+    near(float(shows.mean()), float(hit.mean()), float(np.hypot(standard_error_under(0.035, shows.size), standard_error_under(0.035, n))))
+    far(0.025, float(shows.mean()), standard_error_under(0.025, shows.size))
+
+
+def test_patients_without_the_outcome_are_no_outliers():
+    data = examples.trial_data(n_replicates=6, n_patients=30)
+    value = np.random.default_rng(4).standard_normal(data.arm.shape)
+    planned = np.ones(data.arm.shape, dtype=bool)
+    lost = np.random.default_rng(5).random(value.shape) < 0.3
+    seen = np.where(lost, np.nan, value)
+    (attempt,) = OutlierRemoval(beyond_sd=1.5).attempts(data, "symptoms", seen, planned)
+    assert attempt.kept[lost].all()
+    for row in range(len(value)):
+        for arm in (0, 1):
+            here = (data.arm[row] == arm) & ~lost[row]
+            own = value[row][here]
+            far_out = np.abs(own - own.mean()) >= 1.5 * own.std(ddof=1)
+            assert_array_equal(~attempt.kept[row][here], far_out)
 
 
 # ---- two fidelities

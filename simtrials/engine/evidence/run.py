@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from simtrials.core.data import Table
 from simtrials.core.errors import DeclarationError, Problem
 from simtrials.core.measures import Truth
 from simtrials.engine.blocks import Meaning
-from simtrials.engine.declared import NULL, SCENARIO
+from simtrials.engine.declared import NAMES_ONLY, NULL, SCENARIO
 from simtrials.engine.evidence.result import EvidenceRun
 from simtrials.engine.evidence.scenario import EvidenceScenario
 from simtrials.engine.evidence.simulation import EvidenceSimulation
@@ -23,6 +23,7 @@ from simtrials.engine.results import plain_truths, read_truths, truth_path, trut
 from simtrials.engine.store import write_json
 from simtrials.engine.workers import Call, remembered
 from simtrials.evidence.prepare import prepare_evidence
+from simtrials.evidence.syntheses import Synthesis
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +52,72 @@ def evidence_cells(scenario: EvidenceScenario, checksums: Mapping[str, str], nul
         if changed is not None:
             digest = changed.digest(checksums)[:6]
             cells.append(EvidenceCell(f"variant-{name}-{digest}", variant.label or name.replace("_", " "), changed))
-    for values in itertools.product(*scenario.sweep.values()) if scenario.sweep else ():
-        point = dict(zip(scenario.sweep, values, strict=True))
-        label = ", ".join(f"{path} = {value}" for path, value in point.items())
-        changed = _changed(scenario, point, f"sweep ({label})", problems)
-        if changed is not None:
-            cells.append(EvidenceCell(f"sweep-{changed.digest(checksums)[:6]}", label, changed))
+    cells += _points(scenario, checksums, problems)
     if problems:
         raise located(problems, scenario.file, scenario.name)
     return tuple(cells)
+
+
+def _points(scenario: EvidenceScenario, checksums: Mapping[str, str], problems: list[Problem]) -> list[EvidenceCell]:
+    """The points of the sweep."""
+    short, made = short_paths(tuple(scenario.sweep)), dict[str, EvidenceCell]()
+    for values in itertools.product(*scenario.sweep.values()) if scenario.sweep else ():
+        point = dict(zip(scenario.sweep, values, strict=True))
+        label = ", ".join(f"{short[path]} = {value}" for path, value in point.items())
+        changed = _changed(scenario, point, f"sweep ({label})", problems)
+        if changed is None:
+            continue
+        name = f"sweep-{changed.digest(checksums)[:6]}"
+        if name in made:
+            problems.append(Problem("sweep", f"two points are the same: {made[name].label}, and {label}"))
+        made[name] = EvidenceCell(name, label, changed)
+    return list(made.values())
+
+
+def short_paths(paths: tuple[str, ...]) -> dict[str, str]:
+    """Each path by as many of its last parts as tell it from the others."""
+    found = {}
+    for path in paths:
+        parts = path.split(".")
+        tails = (".".join(parts[-count:]) for count in range(1, len(parts) + 1))
+        found[path] = next(tail for tail in tails if sum(other == tail or other.endswith(f".{tail}") for other in paths) == 1)
+    return found
 
 
 def _changed(scenario: EvidenceScenario, changes: Mapping[str, Any], place: str, problems: list[Problem]) -> EvidenceScenario | None:
     raw = scenario.model_dump(mode="json", exclude_defaults=True)
     for own in ("variants", "sweep", "sources"):
         raw.pop(own, None)
+    idle = [path for path in changes if path.split(".")[0] in NAMES_ONLY]
+    problems += [Problem(f"{place}: {path}", "belongs to the whole scenario, and changes nothing that is simulated; leave it out") for path in idle]
     try:
         for path, value in changes.items():
             set_at(raw, path, value)
-        return evidence_from(without_none(raw), scenario.folder)
+        changed = evidence_from(without_none(raw), scenario.folder)
     except DeclarationError as error:
         problems += [Problem(f"{place}: {found.place}", found.sentence) for found in error.problems]
         return None
+    problems += [Problem(f"{place}: {found.place}", found.sentence) for found in _incomparable(scenario, changed)]
+    return changed
+
+
+def _incomparable(scenario: EvidenceScenario, changed: EvidenceScenario) -> Iterator[Problem]:
+    """What would make the numbers of two settings mean different things."""
+    if list(changed.syntheses) != list(scenario.syntheses):
+        yield Problem("syntheses", "must be the same, by name, as in the scenario, so that settings can be compared; declare more there")
+        return
+    for name, one in scenario.syntheses.items():
+        other = changed.syntheses[name]
+        if one.alpha != other.alpha:
+            yield Problem(f"syntheses.{name}.alpha", f"must be that of the scenario, {one.alpha:g}, got {other.alpha:g}")
+        if _meaning(scenario, one) != _meaning(changed, other):
+            yield Problem(f"syntheses.{name}", "estimates another effect size, or another direction of benefit, than in the scenario")
+
+
+def _meaning(scenario: EvidenceScenario, synthesis: Synthesis) -> tuple[str, bool, int]:
+    outcome = scenario.outcomes[synthesis.outcome]
+    measured = outcome.measured(scenario.endpoints[outcome.endpoint])
+    return measured.measure, measured.binary, measured.sign
 
 
 def ready_evidence(scenario: EvidenceScenario, tables: Mapping[str, Table]) -> EvidenceSimulation:
@@ -123,6 +168,7 @@ def run_evidence(scenario: EvidenceScenario, call: Call) -> EvidenceRun:
         "cells": {cell.name: cell.label for cell in cells},
         "without_effect": [cell.name for cell in cells if cell.scenario.null() == cell.scenario],
         "meanings": {name: [meaning.scale, meaning.benefit] for name, meaning in simulations[SCENARIO].meanings().items()},
+        "controls": simulations[SCENARIO].prepared.controls(),
         "notes": repaired,
         "repaired": repaired,
         "scenario": scenario.model_dump(mode="json"),

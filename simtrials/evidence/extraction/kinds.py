@@ -1,7 +1,7 @@
 """Steps of extraction that lose or replace numbers: subgroups, end scores, missing standard deviations."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -32,17 +32,16 @@ class Subgroup(ExtractionStep):
     def views(self) -> frozenset[str]:
         return frozenset({"subgroup"})
 
-    def extract(self, table: StudyTable, reports: Reports, streams: Streams) -> StudyTable:
-        subgroup = reports.views["subgroup"]
+    def extract(self, table: StudyTable, reports: Reports, streams: Streams) -> tuple[StudyTable, Reports]:
+        subgroup, whole = reports.views["subgroup"], reports.selected
         main = self.outcome or next(iter(table.numbers))
-        whole = np.isnan(subgroup[main].n).any(axis=-1)
         chance = np.full(whole.shape, self.available)
         if self.when_significant is not None:
             chance = np.where(own_result(subgroup[main], table.measured[main]).benefit(self.alpha), self.when_significant, chance)
         had = (streams["available"].random(whole.shape) < chance) & ~whole
         numbers = {name: numbers.where(had, subgroup[name]) for name, numbers in table.numbers.items()}
         extracted = table.with_numbers(numbers)
-        return extracted if self.otherwise == "whole_trial" else extracted.only(had | whole)
+        return extracted if self.otherwise == "whole_trial" else extracted.only(had | whole), reports.in_subgroup(had)
 
     def problems(self, place: str, outcomes: tuple[str, ...]) -> Iterator[Problem]:
         if self.outcome is not None and self.outcome not in outcomes:
@@ -53,6 +52,7 @@ class Subgroup(ExtractionStep):
 class EndScores(ExtractionStep):
     """Some trials report scores at the end instead of changes; they are pooled with the others, or left out."""
 
+    stage: ClassVar[int] = 1
     kind: Literal["end_scores"] = "end_scores"
     share: Probability = Field(description="share of trials that report end scores only")
     pooled: Literal["mixed", "left_out"] = Field(
@@ -63,30 +63,31 @@ class EndScores(ExtractionStep):
     def views(self) -> frozenset[str]:
         return frozenset({"end_scores"})
 
-    def extract(self, table: StudyTable, reports: Reports, streams: Streams) -> StudyTable:
+    def extract(self, table: StudyTable, reports: Reports, streams: Streams) -> tuple[StudyTable, Reports]:
         numbers = dict(table.numbers)
         for name, scores in reports.views["end_scores"].items():
             concerned = streams[f"end_scores.{name}"].random(table.included.shape) < self.share
             numbers[name] = numbers[name].where(concerned, scores if self.pooled == "mixed" else ArmNumbers.empty(concerned.shape))
-        return table.with_numbers(numbers)
+        return table.with_numbers(numbers), reports
 
 
 @EXTRACTION.register
 class MissingSds(ExtractionStep):
     """Some trials report no standard deviations; they take the root mean square of the others' in the same body, or have no effect size."""
 
+    stage: ClassVar[int] = 2
     kind: Literal["missing_sds"] = "missing_sds"
     share: Probability = Field(description="share of trials without standard deviations")
     imputed: Literal["mean_of_others", "left_out"] = Field(default="mean_of_others", description="what stands in for them")
 
-    def extract(self, table: StudyTable, reports: Reports, streams: Streams) -> StudyTable:
+    def extract(self, table: StudyTable, reports: Reports, streams: Streams) -> tuple[StudyTable, Reports]:
         numbers = dict(table.numbers)
         for name, measured in table.measured.items():
             if measured.binary:
                 continue
             missing = streams[f"sds.{name}"].random(table.included.shape) < self.share
             numbers[name] = self._without(numbers[name], missing, table.included)
-        return table.with_numbers(numbers)
+        return table.with_numbers(numbers), reports
 
     def _without(self, numbers: ArmNumbers, missing: BoolArray, included: BoolArray) -> ArmNumbers:
         sd = np.where(missing[..., np.newaxis], np.nan, numbers.sd)

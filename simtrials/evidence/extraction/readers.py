@@ -1,7 +1,7 @@
 """Errors of extraction: readers who misread reports, alone or in pairs, and an adjudicator who decides where they differ."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -41,6 +41,7 @@ class Readers(ExtractionStep):
     With the default rates a study and outcome is misread by one reader in 9 of 100 cases.
     """
 
+    stage: ClassVar[int] = 3
     kind: Literal["readers"] = "readers"
     readers: Literal[1, 2] = Field(default=2, description="1: single extraction; 2: double extraction with adjudication")
     errors: ErrorRates = Field(default_factory=ErrorRates, description="probability of each kind of error")
@@ -53,13 +54,13 @@ class Readers(ExtractionStep):
     def views(self) -> frozenset[str]:
         return frozenset({"earlier"}) if self.errors.wrong_time_point > 0 else frozenset()
 
-    def extract(self, table: StudyTable, reports: Reports, streams: Streams) -> StudyTable:
+    def extract(self, table: StudyTable, reports: Reports, streams: Streams) -> tuple[StudyTable, Reports]:
         earlier = reports.views.get("earlier", {})
         numbers = {}
         for name, true in table.numbers.items():
             kind = self._errors(table.included.shape, streams.below(name))
             numbers[name] = misread(true, table.measured[name], kind, earlier.get(name, true), streams[f"{name}.upwards"].random(kind.shape) < 0.5)
-        return table.with_numbers(numbers)
+        return table.with_numbers(numbers), reports
 
     def _errors(self, shape: tuple[int, ...], streams: Streams) -> IntArray:
         """(R, S) kind of error that ends up in the table, as an index into KINDS; -1 for none."""

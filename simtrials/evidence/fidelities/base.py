@@ -1,10 +1,11 @@
 """What every way of making the results of a study offers: numbers per arm for given true effects and sizes, and the true effects themselves."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from simtrials.core.arrays import FloatArray
 from simtrials.core.check import Component
@@ -46,11 +47,20 @@ class Plan:
         """What is read off the endpoint."""
         return self.outcomes[outcome].outcome_name(self.template.endpoints[self.endpoint_of(outcome)])
 
+    @property
+    def all_views(self) -> tuple[str, ...]:
+        """The views, and what else is read off a report also of the subgroup."""
+        return (*self.views, *(f"{view}.{SUBGROUP}" for view in self.views & {END_SCORES, EARLIER} if SUBGROUP in self.views))
+
+    def names_in(self, view: str) -> tuple[str, ...]:
+        """The outcomes of a view; end scores are those of changes."""
+        return tuple(name for name in self.outcomes if not view.startswith(END_SCORES) or self.name_of(name) == "change")
+
     def range_of(self, endpoint: str) -> tuple[float, float]:
         """Between which values nearly all effects that studies show on an endpoint lie, with 0."""
         means = [0.0, self.template.mean(endpoint), *(by.get(endpoint, 0.0) for by in self.law.by_class.values())]
         added = [0.0, *(by.get(endpoint, 0.0) for by in self.law.inflation.values())]
-        reach = 6.0 * self.law.tau.get(endpoint, 0.0)
+        reach = 4.5 * self.law.tau.get(endpoint, 0.0)
         return min(means) + min(added) - reach, max(means) + max(added) + reach
 
 
@@ -62,11 +72,15 @@ class Maker(ABC):
         """Results of m studies of one variety: true effects by endpoint (m,), patients per arm (m, 2) control first."""
 
     @abstractmethod
-    def true(self, variety: int, outcome: str, effect: FloatArray, view: str = REPORTED) -> FloatArray:
+    def true(self, variety: int, outcome: str, effect: FloatArray, view: str, share_active: FloatArray) -> FloatArray:
         """The true effect of studies of a variety in the unit of the outcome's measure, for true effects on the endpoint in its own unit."""
 
     @abstractmethod
-    def error(self, variety: int, outcome: str, view: str = REPORTED) -> float:
+    def control(self, variety: int, outcome: str, view: str) -> float:
+        """Mean, or risk, of an outcome in the control arm."""
+
+    @abstractmethod
+    def error(self, variety: int, outcome: str, view: str) -> float:
         """Standard error of a true effect in the unit of the measure; 0 where a formula gives it."""
 
 
@@ -79,7 +93,7 @@ class Fidelity(Component):
         """Ready to make results."""
         raise TypeError(f"a fidelity of kind {self.kind!r} must define prepare")
 
-    def problems(self, plan_views: frozenset[str], practices: tuple[Practice, ...]) -> Iterator[Problem]:
+    def problems(self, views: frozenset[str], practices: tuple[Practice, ...], departures: Collection[str]) -> Iterator[Problem]:
         """What it cannot do."""
         yield from ()
 
@@ -87,16 +101,25 @@ class Fidelity(Component):
 FIDELITIES = Registry("fidelities", "fidelity", Fidelity)
 
 
-def effect_of_means(measured: Measured, control: FloatArray, active: FloatArray, variance: FloatArray) -> FloatArray:
-    """True effects in the unit of a measure: from means (or risks) of control and active arm and the mean variance of the two."""
+def effect_of_means(
+    measured: Measured, control: ArrayLike, active: FloatArray, variance_control: ArrayLike, variance_active: FloatArray, share_active: FloatArray
+) -> FloatArray:
+    """True effects in the unit of a measure, from means (or risks) and variances in both arms and the share of patients in the active arm."""
+    p0, p1 = np.asarray(control, dtype=np.float64), active
     with np.errstate(divide="ignore", invalid="ignore"):
         if measured.measure == "RR":
-            return np.asarray(np.log(active / control))
+            return np.asarray(np.log(p1 / p0))
         if measured.measure == "OR":
-            return np.asarray(np.log(active / (1 - active) / (control / (1 - control))))
+            return np.asarray(np.log(p1 / (1 - p1) / (p0 / (1 - p0))))
         if measured.measure == "AS":
-            return np.asarray(np.arcsin(np.sqrt(active)) - np.arcsin(np.sqrt(control)))
+            return np.asarray(np.arcsin(np.sqrt(p1)) - np.arcsin(np.sqrt(p0)))
         if measured.binary:
-            return np.asarray(active - control)
-        difference = measured.sign * (active - control)
-        return np.asarray(difference if measured.measure == "MD" else difference / np.sqrt(variance))
+            return np.asarray(p1 - p0)
+        difference, v0 = measured.sign * (p1 - p0), np.asarray(variance_control, dtype=np.float64)
+        variances = {
+            "MD": np.ones(()),
+            "SMD": share_active * variance_active + (1 - share_active) * v0,
+            "SMDH": (v0 + variance_active) / 2,
+            "SMD1": v0,
+        }
+        return np.asarray(difference / np.sqrt(variances[measured.measure]))

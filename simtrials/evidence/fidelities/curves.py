@@ -1,12 +1,14 @@
 """True effects of studies in the unit of each outcome, as curves over the true effect on the endpoint.
 
-Worked out from patients who are sent to each arm with the same luck, completely observed; from a formula where the outcome is normal.
+Worked out from patients who are sent to each arm with the same luck, completely observed (but for outcomes that count who is lost as a failure);
+from a formula where the outcome is normal or an event, and nothing else is at work.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit, logit
 
 from simtrials.core.arrays import BoolArray, FloatArray
 from simtrials.core.data import TrialData
@@ -16,23 +18,39 @@ from simtrials.core.rng import BLOCK_SIZE, Purpose, Streams
 from simtrials.evidence.fidelities.base import END_SCORES, REPORTED, SUBGROUP, Plan, effect_of_means
 from simtrials.evidence.template import SELECTING
 from simtrials.trial import PreparedTrial, simulate
-from simtrials.trial.endpoints import Continuous
+from simtrials.trial.endpoints import Binary, Continuous
 
-BLOCKS, PATIENTS, NODES = 8, 256, 7
-"""Half a million patients per arm at each of seven effects: the SD of scores is known to .1%, a risk of .2 to .0006, their contrasts better."""
+BLOCKS, PATIENTS, NODES = 6, 256, 13
+"""393,216 patients per arm at each of thirteen effects: the SD of scores is known to .11%, a risk of .2 to .0006, their contrasts better."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArmCurve:
-    """Mean and variance of one outcome in the control arm, and in the active arm at the nodes of the true effect, (N,)."""
+    """Mean and variance of one outcome in the control arm, and in the active arm at any true effect on the endpoint.
 
-    nodes: FloatArray
+    Between nodes (N,) the mean of a number, the logit of a risk and the logarithm of a variance follow monotone cubics (Fritsch and Carlson
+    1980, SIAM Journal on Numerical Analysis 17, 238-246); `formula` gives mean and variance instead where there is one.
+    """
+
     control_mean: float
     control_variance: float
+    nodes: FloatArray
     mean: FloatArray
     variance: FloatArray
+    binary: bool
+    formula: Callable[[FloatArray], tuple[FloatArray, FloatArray]] | None = None
     error: float = 0.0
     """standard error of the effect at the middle node, in the unit of the measure"""
+
+    def active(self, effect: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Mean and variance in the active arm."""
+        if self.formula is not None:
+            return self.formula(effect)
+        at = np.clip(effect, self.nodes[0], self.nodes[-1])
+        if self.binary:
+            risk = expit(monotone(self.nodes, logit(self.mean), at))
+            return risk, risk * (1 - risk)
+        return monotone(self.nodes, self.mean, at), np.exp(monotone(self.nodes, np.log(self.variance), at))
 
 
 KNOWN: dict[str, Mapping[str, ArmCurve]] = {}
@@ -47,19 +65,11 @@ class Curves:
         self.plan, self.trials = plan, trials
         self._made: dict[tuple[int, str], Mapping[str, ArmCurve]] = {}
 
-    def at(self, variety: int, outcome: str, effect: FloatArray, view: str = REPORTED) -> FloatArray:
-        """True effects in the unit of the outcome's measure."""
+    def at(self, variety: int, outcome: str, effect: FloatArray, view: str, share_active: FloatArray) -> FloatArray:
+        """True effects in the unit of the outcome's measure, of studies with this share of patients in the active arm."""
         curve = self.of(variety, view)[outcome]
-        measured = self.plan.measured[outcome]
-        variance = (curve.variance + curve.control_variance) / 2
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values = effect_of_means(measured, np.full(curve.nodes.size, curve.control_mean), curve.mean, variance)
-        return interpolated(curve.nodes, values, effect)
-
-    def moments(self, variety: int, outcome: str, effect: FloatArray, view: str = REPORTED) -> tuple[FloatArray, FloatArray]:
-        """Mean and variance of the outcome in the active arm."""
-        curve = self.of(variety, view)[outcome]
-        return interpolated(curve.nodes, curve.mean, effect), interpolated(curve.nodes, curve.variance, effect)
+        mean, variance = curve.active(effect)
+        return effect_of_means(self.plan.measured[outcome], curve.control_mean, mean, curve.control_variance, variance, share_active)
 
     def of(self, variety: int, view: str = REPORTED) -> Mapping[str, ArmCurve]:
         """The curves of every outcome of a variety."""
@@ -70,27 +80,18 @@ class Curves:
         return self._made[variety, view]
 
     def _exact(self, variety: int, outcome: str, view: str) -> ArmCurve | None:
-        """A normal outcome and the same effect for everybody."""
-        trial, name = self.trials[variety], self.plan.endpoint_of(outcome)
+        """A normal outcome, or an event, and the same effect for everybody."""
+        trial, name, read = self.trials[variety], self.plan.endpoint_of(outcome), self.plan.name_of(outcome)
         endpoint = trial.trial.endpoints[name]
         effect = endpoint.effects.get("active")
-        read = self.plan.name_of(outcome)
-        if not isinstance(endpoint, Continuous) or (effect is not None and effect.needs_biomarker) or read not in ("value", "change", "score"):
+        if (effect is not None and effect.needs_biomarker) or trial.trial.departures or trial.trial.correlations:
             return None
         unit = trial.effects[name][0].size * trial.effects[name][0].onset[-1] if trial.effects[name] else 0.0
-        sign = 1.0 if endpoint.better == "up" else -1.0
-        change = endpoint.baseline is not None and read == "change" and view != END_SCORES
-        start = endpoint.baseline.mean if change and endpoint.baseline else 0.0
-        nodes = np.array(self.plan.range_of(name)) if self.plan.range_of(name)[0] < self.plan.range_of(name)[1] else np.array([0.0, 1.0])
-        mean = endpoint.mean - start
-
-        def variance(sd: float) -> float:
-            if not change or endpoint.baseline is None:
-                return sd**2
-            return sd**2 + endpoint.baseline.sd**2 - 2 * endpoint.baseline.correlation * sd * endpoint.baseline.sd
-
-        active = np.full(nodes.size, variance(endpoint.arm_sd.get("active", endpoint.sd)))
-        return ArmCurve(nodes, mean, variance(endpoint.sd), mean + sign * unit * nodes, active)
+        if isinstance(endpoint, Binary) and read == "event":
+            return _of_event(endpoint, unit)
+        if isinstance(endpoint, Continuous) and read in ("value", "change", "score"):
+            return _of_normal(endpoint, unit, endpoint.baseline is not None and read == "change" and view != END_SCORES)
+        return None
 
     def _simulated(self, variety: int, outcomes: list[str], view: str) -> Mapping[str, ArmCurve]:
         """From patients, once for the same trial, outcomes and range of effects, whatever else a scenario says."""
@@ -105,17 +106,19 @@ class Curves:
         return KNOWN[key]
 
     def _from_patients(self, variety: int, outcomes: list[str], view: str) -> dict[str, ArmCurve]:
-        places = (1 - np.cos(np.pi * np.arange(NODES) / (NODES - 1))) / 2
+        places = np.arange(NODES) / (NODES - 1)
         nodes = {name: self._nodes(name, places) for name in self.plan.template.endpoints}
         control = self._sums(variety, outcomes, view, 0, {})
         active = [self._sums(variety, outcomes, view, 1, {name: values[i] for name, values in nodes.items()}) for i in range(NODES)]
         found = {}
         for name in outcomes:
-            middle = effect_of_means(self.plan.measured[name], *_contrast(control[name], active[NODES // 2][name]))
+            middle = effect_of_means(self.plan.measured[name], *_contrast(control[name], active[NODES // 2][name]), np.array(0.5))
             error = float(middle.std(ddof=1) / np.sqrt(BLOCKS))
-            mean, variance = _moments(np.array([sums[name].sum(axis=0) for sums in active]))
-            of_control = _moments(control[name].sum(axis=0))
-            found[name] = ArmCurve(nodes[self.plan.endpoint_of(name)], float(of_control[0]), float(of_control[1]), mean, variance, error)
+            binary = self.plan.measured[name].binary
+            mean, variance = _moments(np.array([sums[name].sum(axis=0) for sums in active]), binary)
+            of_control = _moments(control[name].sum(axis=0), binary)
+            of_active = self._nodes(self.plan.endpoint_of(name), places), mean, variance, binary
+            found[name] = ArmCurve(float(of_control[0]), float(of_control[1]), *of_active, error=error)
         return found
 
     def _nodes(self, endpoint: str, places: FloatArray) -> FloatArray:
@@ -125,17 +128,27 @@ class Curves:
     def _sums(self, variety: int, outcomes: list[str], view: str, arm: int, effects: Mapping[str, float]) -> dict[str, FloatArray]:
         """Number, sum and sum of squares of each outcome, (block, 3), when everybody is in one arm."""
         sums = {name: np.zeros((BLOCKS, 3)) for name in outcomes}
+        lost = bool(self.trials[variety].departures)
+        composites = {name for name in outcomes if lost and self.plan.outcomes[name].missing == "non_response"}
         strength = {name: np.full(BLOCK_SIZE, value) for name, value in effects.items()}
         for block in range(BLOCKS):
             streams = Streams(self.plan.seed, Purpose.TRUTH, block)
-            data = simulate(self.trials[variety], streams, BLOCK_SIZE, PATIENTS, force_arm=arm, complete=True, strength=strength).data
-            whom = self._whom(variety, data, view)
+            whole = simulate(self.trials[variety], streams, BLOCK_SIZE, PATIENTS, force_arm=arm, complete=True, strength=strength).data
+            seen = self._as_seen(variety, block, arm, strength) if composites else whole
             for name in outcomes:
+                data = seen if name in composites else whole
                 measured = data.endpoints[self.plan.endpoint_of(name)]
                 read = "score" if view == END_SCORES and self.plan.name_of(name) == "change" else self.plan.name_of(name)
-                value = OUTCOMES[read].read(measured, measured.weeks[-1])[whom]
+                value = OUTCOMES[read].read(measured, measured.weeks[-1])[self._whom(variety, data, view)]
+                if name in composites:
+                    value = np.where(np.isnan(value), 0.0 if self.plan.measured[name].sign > 0 else 1.0, value)
                 sums[name][block] = value.size, value.sum(), (value * value).sum()
         return sums
+
+    def _as_seen(self, variety: int, block: int, arm: int, strength: Mapping[str, FloatArray]) -> TrialData:
+        """The same patients as far as they were observed: who is lost counts as a failure of outcomes that say so."""
+        streams = Streams(self.plan.seed, Purpose.TRUTH, block)
+        return simulate(self.trials[variety], streams, BLOCK_SIZE, PATIENTS, force_arm=arm, strength=strength).data
 
     def _whom(self, variety: int, data: TrialData, view: str) -> BoolArray:
         if view == SUBGROUP and self.plan.subgroup and self.plan.varieties[variety].crp_rule not in SELECTING:
@@ -143,29 +156,53 @@ class Curves:
         return np.asarray(data.arm >= 0)
 
 
-def _moments(sums: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean and variance from number, sum and sum of squares on the last axis."""
+def _moments(sums: FloatArray, binary: bool) -> tuple[FloatArray, FloatArray]:
+    """Mean and variance from number, sum and sum of squares on the last axis; a risk is never 0 or 1."""
+    if binary:
+        risk = (sums[..., 1] + 0.5) / (sums[..., 0] + 1)
+        return risk, risk * (1 - risk)
     mean = sums[..., 1] / sums[..., 0]
-    return mean, np.maximum(sums[..., 2] / sums[..., 0] - mean**2, 0.0)
+    return mean, np.maximum(sums[..., 2] / sums[..., 0] - mean**2, 1e-300)
 
 
-def _contrast(control: FloatArray, active: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Means of both arms and the mean of their variances."""
-    (mean_control, variance_control), (mean_active, variance_active) = _moments(control), _moments(active)
-    return mean_control, mean_active, (variance_control + variance_active) / 2
+def _contrast(control: FloatArray, active: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Means of control and active, and their variances, block by block."""
+    (mean_control, variance_control), (mean_active, variance_active) = _moments(control, False), _moments(active, False)
+    return mean_control, mean_active, variance_control, variance_active
 
 
-def interpolated(nodes: FloatArray, values: FloatArray, at: FloatArray) -> FloatArray:
-    """The polynomial through all nodes (barycentric formula), held within the nodes.
+def monotone(nodes: FloatArray, values: FloatArray, at: FloatArray) -> FloatArray:
+    """Monotone cubic through the nodes."""
+    from scipy.interpolate import PchipInterpolator
 
-    Source: Berrut and Trefethen (2004), SIAM Review 46, 501-517, equation 4.2.
-    """
-    at = np.clip(at, nodes[0], nodes[-1])
-    scale = 4.0 / (nodes[-1] - nodes[0])
-    difference = (nodes[:, np.newaxis] - nodes) * scale + np.eye(nodes.size)
-    weights = 1.0 / difference.prod(axis=1)
-    gap = at[..., np.newaxis] - nodes
-    exact = gap == 0
-    terms = weights / np.where(exact, 1.0, gap)
-    smooth = (terms * values).sum(axis=-1) / terms.sum(axis=-1)
-    return np.asarray(np.where(exact.any(axis=-1), np.where(exact, values, 0.0).sum(axis=-1), smooth))
+    return np.asarray(PchipInterpolator(nodes, values)(at))
+
+
+def _of_normal(endpoint: Continuous, unit: float, change: bool) -> ArmCurve:
+    sign = 1.0 if endpoint.better == "up" else -1.0
+    start = endpoint.baseline.mean if change and endpoint.baseline else 0.0
+
+    def variance(sd: float) -> float:
+        if not change or endpoint.baseline is None:
+            return sd**2
+        return sd**2 + endpoint.baseline.sd**2 - 2 * endpoint.baseline.correlation * sd * endpoint.baseline.sd
+
+    in_active = variance(endpoint.arm_sd.get("active", endpoint.sd))
+
+    def active(effect: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return endpoint.mean - start + sign * unit * effect, np.full(np.shape(effect), in_active)
+
+    nothing = np.empty(0)
+    return ArmCurve(endpoint.mean - start, variance(endpoint.sd), nothing, nothing, nothing, False, active)
+
+
+def _of_event(endpoint: Binary, unit: float) -> ArmCurve:
+    sign = 1.0 if endpoint.event_is == "good" else -1.0
+    control = endpoint.control_risk
+
+    def active(effect: FloatArray) -> tuple[FloatArray, FloatArray]:
+        risk = expit(logit(control) + sign * unit * effect)
+        return risk, risk * (1 - risk)
+
+    nothing = np.empty(0)
+    return ArmCurve(control, control * (1 - control), nothing, nothing, nothing, True, active)

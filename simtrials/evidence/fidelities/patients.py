@@ -49,15 +49,19 @@ class PatientMaker(Maker):
     trials: tuple[PreparedTrial, ...]
     curves: Curves
 
-    def true(self, variety: int, outcome: str, effect: FloatArray, view: str = REPORTED) -> FloatArray:
-        return self.curves.at(variety, outcome, effect, view)
+    def true(self, variety: int, outcome: str, effect: FloatArray, view: str, share_active: FloatArray) -> FloatArray:
+        return self.curves.at(variety, outcome, effect, view, share_active)
 
-    def error(self, variety: int, outcome: str, view: str = REPORTED) -> float:
+    def control(self, variety: int, outcome: str, view: str) -> float:
+        return self.curves.of(variety, view)[outcome].control_mean
+
+    def error(self, variety: int, outcome: str, view: str) -> float:
         return self.curves.of(variety, view)[outcome].error
 
     def results(self, variety: int, effects: Mapping[str, FloatArray], n: FloatArray, streams: Streams) -> Results:
         data, planned = self._trials(variety, effects, n, streams)
-        return {REPORTED: self._reported(data, planned, streams), **self._views(variety, data.subset(planned))}
+        reported, kept = self._reported(data, planned, streams)
+        return {REPORTED: reported, **self._views(variety, data.subset(kept) if self.plan.practices else data)}
 
     def _trials(self, variety: int, effects: Mapping[str, FloatArray], n: FloatArray, streams: Streams) -> tuple[TrialData, BoolArray]:
         """The studies with all patients that may be enrolled, and who of them belongs to the plan."""
@@ -75,24 +79,29 @@ class PatientMaker(Maker):
         data = simulate(trial, streams, len(n), most, assigned=np.maximum(arm, 0), strength=effects).data.subset(arm >= 0)
         return data, first_of_each_arm(data, n) if extra else arm >= 0
 
-    def _reported(self, data: TrialData, planned: BoolArray, streams: Streams) -> dict[str, ArmNumbers]:
-        """What investigators report: their plan, or the first attempt that made the main outcome significant."""
-        numbers = self._numbers_of(data.subset(planned) if self.plan.practices else data)
+    def _reported(self, data: TrialData, planned: BoolArray, streams: Streams) -> tuple[dict[str, ArmNumbers], BoolArray]:
+        """What investigators report, and on which patients: their plan, or the first attempt that made the main outcome significant."""
+        numbers, kept = self._numbers_of(data.subset(planned) if self.plan.practices else data), planned
         for i, practice in enumerate(self.plan.practices):
             main = practice.outcome or next(iter(self.plan.outcomes))
             measured = self.plan.measured[main]
             trying = streams[f"practices.{i}"].random(len(planned)) < practice.share
             trying &= ~own_result(numbers[main], measured).benefit(SIGNIFICANT)
-            value = self._read(data, main)
-            for attempt in practice.attempts(data, value, planned):
+            value, so_far = self._read(data, main), kept
+            for attempt in practice.attempts(data, self.plan.endpoint_of(main), value, so_far):
                 tried, shows = self._tried(data, main, value, attempt)
                 taken = trying & (shows | attempt.settles)
                 numbers = {name: numbers[name].where(taken, tried[name]) for name in numbers}
+                if attempt.kept is not None:
+                    kept = np.where(taken[:, np.newaxis], attempt.kept, kept)
                 trying &= ~taken
-        return numbers
+        return numbers, kept
 
     def _tried(self, data: TrialData, main: str, value: FloatArray, attempt: Attempt) -> tuple[dict[str, ArmNumbers], BoolArray]:
-        """The numbers of an attempt, and whether it makes the main outcome significant."""
+        """The numbers of an attempt, and whether it makes the main outcome significant.
+
+        An adjusted difference is reported with the SD that its standard error implies, as who works back from the test finds it.
+        """
         kept = data if attempt.kept is None else data.subset(attempt.kept)
         numbers, measured = self._numbers_of(kept), self.plan.measured[main]
         if attempt.covariate is None:
@@ -100,9 +109,10 @@ class PatientMaker(Maker):
         adjusted = least_squares(value, kept.arm, 1, [attempt.covariate])
         old = numbers[main]
         mean = np.stack([old.mean[:, 0], old.mean[:, 0] + adjusted.estimate], axis=1)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            implied = adjusted.std_error / np.sqrt((1 / old.n).sum(axis=1))
             shows = (t_p_value(adjusted.estimate / adjusted.std_error, adjusted.df) < SIGNIFICANT) & (measured.sign * adjusted.estimate > 0)
-        return {**numbers, main: ArmNumbers(old.n, mean, old.sd)}, shows
+        return {**numbers, main: ArmNumbers(old.n, mean, np.stack([implied, implied], axis=1))}, shows
 
     def _read(self, data: TrialData, outcome: str, name: str | None = None, before: int = 0) -> FloatArray:
         """(m, P) an outcome at the end of the study, or at the visit before."""
@@ -127,12 +137,18 @@ class PatientMaker(Maker):
 
     def _views(self, variety: int, data: TrialData) -> Results:
         """What else could be read off the report of the same study."""
+        views = self._read_off(data)
+        if SUBGROUP in self.plan.views and self.plan.subgroup:
+            inside = data if self.plan.varieties[variety].crp_rule in SELECTING else data.subset(parse(self.plan.subgroup).truth(data.columns))
+            views[SUBGROUP] = self._numbers_of(inside)
+            views |= {f"{name}.{SUBGROUP}": numbers for name, numbers in self._read_off(inside).items()}
+        return views
+
+    def _read_off(self, data: TrialData) -> Results:
+        """Scores at the end instead of changes, and the visit before, as far as they are wanted."""
         views: Results = {}
-        if SUBGROUP in self.plan.views and self.plan.subgroup and self.plan.varieties[variety].crp_rule not in SELECTING:
-            views[SUBGROUP] = self._numbers_of(data.subset(parse(self.plan.subgroup).truth(data.columns)))
         if END_SCORES in self.plan.views:
-            of_change = [name for name in self.plan.outcomes if self.plan.name_of(name) == "change"]
-            views[END_SCORES] = {name: self.numbers(data, name, "score") for name in of_change}
+            views[END_SCORES] = {name: self.numbers(data, name, "score") for name in self.plan.names_in(END_SCORES)}
         if EARLIER in self.plan.views:
             views[EARLIER] = {name: self.numbers(data, name, before=1) for name in self.plan.outcomes}
         return views

@@ -8,7 +8,7 @@ outcomes together; for counts together with means the correlation is exact as n 
 Source: Anderson (2003), An Introduction to Multivariate Statistical Analysis, theorems 3.3.2 and 7.2.1 (Bartlett's decomposition).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,12 +41,14 @@ class Summaries(Fidelity):
         trials = tuple(plan.template.prepared(variety, plan.tables, plan.seed, (), False) for variety in plan.varieties)
         return SummaryMaker(plan, Curves(plan, trials), tuple(_factor(plan, trial) for trial in trials))
 
-    def problems(self, views: frozenset[str], practices: tuple[Practice, ...]) -> Iterator[Problem]:
-        sentence = "needs patients, whom fidelity 'summaries' does not have; use fidelity = {{ kind = 'patients' }}"
+    def problems(self, views: frozenset[str], practices: tuple[Practice, ...], departures: Collection[str]) -> Iterator[Problem]:
+        remedy = "needs patients, whom fidelity 'summaries' does not have; use fidelity = { kind = 'patients' }"
         if practices:
-            yield Problem("practices", sentence.replace("{{", "{").replace("}}", "}"))
+            yield Problem("practices", remedy)
+        for name in departures:
+            yield Problem(f"departures.{name}", remedy)
         for view in sorted(views - {REPORTED, END_SCORES}):
-            yield Problem("extraction", f"{view.replace('_', ' ')} {sentence}".replace("{{", "{").replace("}}", "}"))
+            yield Problem("extraction", f"{view.replace('_', ' ')} {remedy}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,13 @@ class SummaryMaker(Maker):
     curves: Curves
     factors: tuple[FloatArray, ...]
 
-    def true(self, variety: int, outcome: str, effect: FloatArray, view: str = REPORTED) -> FloatArray:
-        return self.curves.at(variety, outcome, effect, view)
+    def true(self, variety: int, outcome: str, effect: FloatArray, view: str, share_active: FloatArray) -> FloatArray:
+        return self.curves.at(variety, outcome, effect, view, share_active)
 
-    def error(self, variety: int, outcome: str, view: str = REPORTED) -> float:
+    def control(self, variety: int, outcome: str, view: str) -> float:
+        return self.curves.of(variety, view)[outcome].control_mean
+
+    def error(self, variety: int, outcome: str, view: str) -> float:
         return self.curves.of(variety, view)[outcome].error
 
     def results(self, variety: int, effects: Mapping[str, FloatArray], n: FloatArray, streams: Streams) -> Results:
@@ -82,7 +87,7 @@ class SummaryMaker(Maker):
             if arm == 0:
                 mean, variance = np.full(n.shape, curve.control_mean), np.full(n.shape, curve.control_variance)
             else:
-                mean, variance = self.curves.moments(variety, name, effects[self.plan.endpoint_of(name)], view)
+                mean, variance = curve.active(effects[self.plan.endpoint_of(name)])
             if self.plan.measured[name].binary:
                 share = binomial_quantile(ndtr(z[:, i]), n, np.clip(mean, 0.0, 1.0)) / n
                 found[view, name] = share, np.sqrt(share * (1 - share) * n / (n - 1))
@@ -94,7 +99,7 @@ class SummaryMaker(Maker):
 def rows_of(plan: Plan) -> list[Row]:
     """The outcomes that are drawn together: view and name."""
     rows = [(REPORTED, name) for name in plan.outcomes]
-    return rows + [(END_SCORES, name) for name in plan.outcomes if END_SCORES in plan.views and plan.name_of(name) == "change"]
+    return rows + [(END_SCORES, name) for name in plan.names_in(END_SCORES) if END_SCORES in plan.views]
 
 
 def _wishart_diagonal(factor: FloatArray, df: FloatArray, streams: Streams, arm: int) -> FloatArray:
@@ -104,6 +109,7 @@ def _wishart_diagonal(factor: FloatArray, df: FloatArray, streams: Streams, arm:
     shape = np.maximum(df[:, np.newaxis] - np.arange(size), 0.0) / 2
     root = np.sqrt(2 * streams[f"chi.{arm}"].standard_gamma(shape))
     lower = np.tril(normal, -1) + root[:, :, np.newaxis] * np.eye(size)
+    lower = np.where(np.arange(size) < df[:, np.newaxis, np.newaxis], lower, 0.0)
     product = factor @ lower
     return np.asarray((product**2).sum(axis=2) / df[:, np.newaxis])
 
@@ -112,7 +118,7 @@ def binomial_quantile(probability: FloatArray, n: FloatArray, p: FloatArray) -> 
     """Smallest count whose distribution function reaches the probability."""
     certain = (p <= 0) | (p >= 1)
     inner = np.where(certain, 0.5, p)
-    count = np.ceil(np.clip(bdtrik(probability, n, inner), 0.0, n))
+    count = np.ceil(np.clip(np.nan_to_num(bdtrik(probability, n, inner)), 0.0, n))
     lower = np.maximum(count - 1, 0.0)
     count = np.where((count > 0) & (bdtr(lower, n.astype(np.int64), inner) >= probability), lower, count)
     return np.where(certain, n * np.clip(p, 0.0, 1.0), count)

@@ -39,8 +39,8 @@ class Practice(Component):
         """Expressions over measured columns that it needs."""
         return ()
 
-    def attempts(self, data: TrialData, value: FloatArray, planned: BoolArray) -> Iterator[Attempt]:
-        """What is tried in turn; `value` (m, P) is the outcome, `planned` (m, P) the patients of the plan."""
+    def attempts(self, data: TrialData, endpoint: str, value: FloatArray, planned: BoolArray) -> Iterator[Attempt]:
+        """What is tried in turn; `value` (m, P) is the outcome, `planned` (m, P) the patients that are reported so far."""
         raise TypeError(f"a practice of kind {self.kind!r} must define attempts")
 
 

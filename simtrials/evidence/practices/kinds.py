@@ -25,7 +25,7 @@ class OptionalStopping(Practice):
     def extra_per_arm(self) -> int:
         return self.add_per_arm * self.times
 
-    def attempts(self, data: TrialData, value: FloatArray, planned: BoolArray) -> Iterator[Attempt]:
+    def attempts(self, data: TrialData, endpoint: str, value: FloatArray, planned: BoolArray) -> Iterator[Attempt]:
         start = np.stack([(planned & (data.arm == arm)).sum(axis=1) for arm in (0, 1)], axis=1)
         for step in range(1, self.times + 1):
             yield Attempt(kept=first_of_each_arm(data, start + step * self.add_per_arm), settles=step == self.times)
@@ -38,13 +38,13 @@ class OutlierRemoval(Practice):
     kind: Literal["outlier_removal"] = "outlier_removal"
     beyond_sd: Positive = Field(default=2.0, description="SDs from the mean of the arm at which a patient becomes an outlier")
 
-    def attempts(self, data: TrialData, value: FloatArray, planned: BoolArray) -> Iterator[Attempt]:
+    def attempts(self, data: TrialData, endpoint: str, value: FloatArray, planned: BoolArray) -> Iterator[Attempt]:
         kept = planned.copy()
         for arm in (0, 1):
-            here = planned & (data.arm == arm)
+            here = planned & (data.arm == arm) & np.isfinite(value)
             count = np.maximum(here.sum(axis=1, keepdims=True), 2)
-            mean = np.where(here, np.nan_to_num(value), 0.0).sum(axis=1, keepdims=True) / count
-            distance = np.where(here, np.nan_to_num(value) - mean, 0.0)
+            mean = np.where(here, value, 0.0).sum(axis=1, keepdims=True) / count
+            distance = np.where(here, value - mean, 0.0)
             sd = np.sqrt((distance**2).sum(axis=1, keepdims=True) / (count - 1))
             kept &= ~(here & (np.abs(distance) >= self.beyond_sd * sd))
         yield Attempt(kept=kept)
@@ -61,7 +61,7 @@ class OptionalModerator(Practice):
     def expressions(self) -> tuple[str, ...]:
         return self.by
 
-    def attempts(self, data: TrialData, value: FloatArray, planned: BoolArray) -> Iterator[Attempt]:
+    def attempts(self, data: TrialData, endpoint: str, value: FloatArray, planned: BoolArray) -> Iterator[Attempt]:
         for text in self.by:
             inside = parse(text).truth(_names(data))
             yield Attempt(kept=planned & inside)
@@ -79,9 +79,9 @@ class OptionalCovariate(Practice):
     def expressions(self) -> tuple[str, ...]:
         return tuple(text for text in self.covariates if not text.endswith("baseline"))
 
-    def attempts(self, data: TrialData, value: FloatArray, planned: BoolArray) -> Iterator[Attempt]:
+    def attempts(self, data: TrialData, endpoint: str, value: FloatArray, planned: BoolArray) -> Iterator[Attempt]:
         for text in self.covariates:
-            column = parse(text).evaluate(_names(data))
+            column = parse(f"{endpoint}.baseline" if text == "baseline" else text).evaluate(_names(data))
             number = column.codes if isinstance(column, Category) else column
             yield Attempt(kept=planned, covariate=np.asarray(number, dtype=np.float64))
 

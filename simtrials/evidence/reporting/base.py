@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from simtrials.core.arrays import AnyArray, FloatArray
-from simtrials.core.check import Component, Many, OpenProbability, Probability
+from simtrials.core.check import Component, Many, Probability
 from simtrials.core.errors import Problem, did_you_mean
 from simtrials.core.registry import Registry
 from simtrials.core.rng import Streams
@@ -33,13 +33,20 @@ class Publication(Component):
 
     kind: str
     outcomes: Many[str] = Field(default=(), description="outcomes whose results count; the most favorable one does. Default: the first of the review")
-    alpha: OpenProbability = Field(default=0.05, description="two-sided level at which a result is significant")
-    welch: bool = Field(default=False, description="test means by Welch's test instead of Student's")
+
+    @property
+    def by_welch(self) -> bool:
+        """Whether means are tested by Welch's test instead of Student's."""
+        return False
 
     def probability(self, studies: Finished) -> FloatArray:
-        """(m,) probability of publication."""
-        chances = [self.of_result(studies.test(name, self.welch), studies.funder) for name in self.outcomes or tuple(studies.numbers)[:1]]
-        return np.asarray(np.maximum.reduce(chances))
+        """(m,) probability of publication; a study that measures none of the outcomes has nothing to be selected by and is published."""
+        chances = []
+        for name in self.outcomes or tuple(studies.numbers)[:1]:
+            measured = np.isfinite(studies.numbers[name].n).all(axis=-1)
+            chances.append(np.where(measured, self.of_result(studies.test(name, self.by_welch), studies.funder), np.nan))
+        best = np.fmax.reduce(chances)
+        return np.where(np.isnan(best), 1.0, best)
 
     def of_result(self, result: Tested, funder: AnyArray) -> FloatArray:
         """(m,) probability for the result of one outcome."""
@@ -59,11 +66,20 @@ class OutcomeSelection(Component):
     reported: str = Field(description="the outcome of the review under whose name it is reported")
     among: Many[str] = Field(description="outcomes of the review that it is chosen from; the first is the one in the protocol")
     share: Probability = Field(default=1.0, description="share of studies that choose")
-    alpha: OpenProbability = Field(default=0.05, description="two-sided level at which a result is significant")
 
     def chosen(self, tests: FloatArray, better: AnyArray, streams: Streams) -> AnyArray:
-        """(R, S) index into `among`, from two-sided p-values and directions (K, R, S); NaN where an outcome was not measured."""
+        """(m,) index into `among`, from two-sided p-values and directions (K, m); NaN where an outcome was not measured."""
         raise TypeError(f"a selection of kind {self.kind!r} must define chosen")
+
+
+class ByTest(Publication):
+    """A publication that looks at the study's own test."""
+
+    welch: bool = Field(default=False, description="test means by Welch's test instead of Student's")
+
+    @property
+    def by_welch(self) -> bool:
+        return self.welch
 
 
 PUBLICATIONS = Registry("publications", "publication", Publication)

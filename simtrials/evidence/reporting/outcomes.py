@@ -3,8 +3,10 @@
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from simtrials.core.arrays import AnyArray, FloatArray
+from simtrials.core.check import OpenProbability
 from simtrials.core.rng import Streams
 from simtrials.evidence.reporting.base import OUTCOME_SELECTIONS, OutcomeSelection
 
@@ -14,6 +16,7 @@ class FirstSignificant(OutcomeSelection):
     """The outcome of the protocol if it is significant, else the first other one that is, else that of the protocol."""
 
     kind: Literal["first_significant"] = "first_significant"
+    alpha: OpenProbability = Field(default=0.05, description="two-sided level at which a result is significant")
 
     def chosen(self, tests: FloatArray, better: AnyArray, streams: Streams) -> AnyArray:
         with np.errstate(invalid="ignore"):

@@ -6,17 +6,18 @@ import numpy as np
 from pydantic import Field
 
 from simtrials.core.arrays import AnyArray, FloatArray
-from simtrials.core.check import NonNegative, Positive, Probability
+from simtrials.core.check import NonNegative, OpenProbability, Positive, Probability
 from simtrials.evidence.own_test import Tested
-from simtrials.evidence.reporting.base import PUBLICATIONS, Publication
+from simtrials.evidence.reporting.base import PUBLICATIONS, ByTest, Publication
 from simtrials.evidence.studies.base import FUNDERS
 
 
 @PUBLICATIONS.register
-class ByPValue(Publication):
+class ByPValue(ByTest):
     """Significant results in the direction of benefit are published; others with a probability."""
 
     kind: Literal["by_p_value"] = "by_p_value"
+    alpha: OpenProbability = Field(default=0.05, description="two-sided level at which a result is significant")
     significant: Probability = Field(default=1.0, description="probability when significant in the direction of benefit")
     not_significant: Probability = Field(description="probability when not significant, or significant harm")
     harm: Probability | None = Field(default=None, description="probability when significant in the direction of harm; default: as not_significant")
@@ -30,7 +31,7 @@ class ByPValue(Publication):
 
 
 @PUBLICATIONS.register
-class Smooth(Publication):
+class Smooth(ByTest):
     """The probability falls with the one-sided p-value p: exp(-decline p^shape), never below a floor."""
 
     kind: Literal["smooth"] = "smooth"
@@ -52,14 +53,15 @@ class BySign(Publication):
     unfavorable: Probability = Field(description="probability when the estimate favors control")
 
     def of_result(self, result: Tested, funder: AnyArray) -> FloatArray:
-        return np.where(result.better, 1.0, self.unfavorable)
+        return np.where(result.worse, self.unfavorable, 1.0)
 
 
 @PUBLICATIONS.register
-class ByFunder(Publication):
+class ByFunder(ByTest):
     """Results that show no benefit are published with a probability that depends on who paid."""
 
     kind: Literal["by_funder"] = "by_funder"
+    alpha: OpenProbability = Field(default=0.05, description="two-sided level at which a result is significant")
     not_significant: dict[Literal["public", "industry"], Probability] = Field(description="probability by funder; who is not named publishes all")
 
     def of_result(self, result: Tested, funder: AnyArray) -> FloatArray:
@@ -68,7 +70,7 @@ class ByFunder(Publication):
 
 
 @PUBLICATIONS.register
-class Carter2019(Publication):
+class Carter2019(ByTest):
     """The publication bias of Carter and colleagues 2019: certain below p = .05, falling until .10; wrong signs rarely.
 
     Source: Carter, Schonbrodt, Gervais and Hilgard (2019), Advances in Methods and Practices in Psychological Science 2, 115-144, and its code.

@@ -86,6 +86,14 @@ class Studies(Component):
         """Plans of `count` studies for one place; `streams` are those of this place and attempt."""
         raise TypeError(f"studies of kind {self.kind!r} must define plans")
 
+    def ends(self) -> Iterator[tuple[str, float]]:
+        """Every week at which a study ends, with the place where that is declared."""
+        raise TypeError(f"studies of kind {self.kind!r} must define ends")
+
+    def unbalanced_strata(self) -> Iterator[str]:
+        """Places where stratified studies with arms of different size are declared."""
+        yield from ()
+
     def problems(self, outcomes: tuple[str, ...]) -> Iterator[Problem]:
         """What does not fit the outcomes of the review."""
         yield from ()

@@ -1,5 +1,6 @@
 """Studies whose number, sizes and kinds are drawn anew in every body of evidence."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -75,6 +76,14 @@ class Drawn(Studies):
     @property
     def roles(self) -> tuple[str, ...]:
         return tuple(self.role)
+
+    def ends(self) -> Iterator[tuple[str, float]]:
+        for i, week in enumerate(self.weeks):
+            yield f"studies.weeks[{i}]", week
+
+    def unbalanced_strata(self) -> Iterator[str]:
+        if self.active_per_control != 1.0 and self.crp_rule.get("stratified", 0.0) > 0:
+            yield "studies.active_per_control"
 
     def present(self, streams: Streams, n_replicates: int) -> BoolArray:
         if not isinstance(self.number, Between):

@@ -88,9 +88,22 @@ class Listed(Studies):
         labels = code(study.drug_class, self.drug_classes), code(study.role, self.roles)
         return Plans(variety, n, *labels, code(study.risk_of_bias, RISKS), code(study.funder, FUNDERS), measures)
 
+    def ends(self) -> Iterator[tuple[str, float]]:
+        for place, study in self._declared():
+            yield f"{place}.weeks", study.weeks
+
+    def unbalanced_strata(self) -> Iterator[str]:
+        for place, study in self._declared():
+            if study.crp_rule == "stratified" and study.n_active != study.n_control:
+                yield f"{place}.n_active"
+
     def problems(self, outcomes: tuple[str, ...]) -> Iterator[Problem]:
+        for place, study in self._declared():
+            for name in study.outcomes or ():
+                if name not in outcomes:
+                    yield Problem(f"{place}.outcomes", f"no outcome called {name!r}{did_you_mean(name, outcomes)}")
+
+    def _declared(self) -> Iterator[tuple[str, Study]]:
         for part, studies in (("trials", self.trials), ("further", self.further)):
             for i, study in enumerate(studies):
-                for name in study.outcomes or ():
-                    if name not in outcomes:
-                        yield Problem(f"studies.{part}[{i}].outcomes", f"no outcome called {name!r}{did_you_mean(name, outcomes)}")
+                yield f"studies.{part}[{i}]", study

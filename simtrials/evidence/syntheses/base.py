@@ -13,7 +13,7 @@ from simtrials.core.errors import Problem
 from simtrials.core.expressions import parse
 from simtrials.core.registry import Registry
 from simtrials.core.status import Status
-from simtrials.evidence.table import Effects, Measured, StudyTable
+from simtrials.evidence.table import Effects, Measured, Question, StudyTable
 
 
 class Synthesis(Component):
@@ -45,6 +45,11 @@ class Synthesis(Component):
     def nominal(self) -> float:
         """Share of bodies of evidence that may show a benefit without any effect."""
         return self.alpha / 2
+
+    @property
+    def question(self) -> Question:
+        """Outcome and condition."""
+        return self.outcome, self.where
 
     @property
     def estimates_the_mean(self) -> bool:

@@ -50,7 +50,7 @@ class Counts(Synthesis):
         outcome = measured.get(self.outcome)
         if outcome is not None and outcome.measure not in OF_COUNTS[self.by]:
             fitting = ", ".join(OF_COUNTS[self.by])
-            yield Problem(f"{place}.by", f"{self.by} estimates {fitting}, and outcomes.{self.outcome}.measure is {outcome.measure}")
+            yield Problem(f"{place}.outcome", f"{self.by} estimates {fitting}, and outcomes.{self.outcome}.measure is {outcome.measure}")
 
     def of_studies(self, table: StudyTable, rng: np.random.Generator) -> Estimates:
         numbers, measured = table.numbers[self.outcome], table.measured[self.outcome]
@@ -78,7 +78,7 @@ class Bayesian(Synthesis):
     def of_effects(self, effects: Effects, measured: Measured, table: StudyTable) -> Estimates:
         prior = None if self.mu_sd is None else (self.mu_mean, self.mu_sd)
         found = bayesian_meta_analysis(effects.yi, effects.vi, tau_prior=self.tau_prior, scale=self.scale, mu_prior=prior, level=1 - self.alpha)
-        new = table.new_true[self.outcome]
+        new = table.new_true[self.question]
         made = estimates_from(found, measured, tau=found.tau_median)
         with np.errstate(invalid="ignore"):
             return made.counting({"prediction_coverage": (found.prediction_lower <= new) & (new <= found.prediction_upper)})

@@ -63,8 +63,8 @@ class Pooled(Synthesis):
         numbers = {"n_studies": found.n_studies.astype(np.float64)}
         flags = {}
         if self.tau2 != "common":
-            numbers |= {"tau2": found.tau2, "tau2_error": found.tau2 - table.tau2_of(self.outcome), "i2": found.i2}
-            new = table.new_true[self.outcome]
+            numbers |= {"tau2": found.tau2, "tau2_error": found.tau2 - table.tau2[self.question], "i2": found.i2}
+            new = table.new_true[self.question]
             with np.errstate(invalid="ignore"):
                 flags["prediction_coverage"] = (found.prediction_lower <= new) & (new <= found.prediction_upper)
         return estimates(measured, found.estimate, found.std_error, found.lower, found.upper, status, found.df, flags, numbers)

@@ -125,5 +125,5 @@ class Asymmetry(Synthesis):
         fitted = egger_test(effects.yi, effects.vi, form="lm" if self.test == "egger" else "mixed")
         reach = np.abs(fitted.slope_std_error)
         half = t_critical(fitted.df, self.alpha) * reach
-        sloped = Measured("slope", False, 1, "slope")
+        sloped = Measured("slope", measured.binary, measured.sign, "slope")
         return estimates(sloped, fitted.slope, fitted.slope_std_error, fitted.slope - half, fitted.slope + half, fitted.status, fitted.df)
