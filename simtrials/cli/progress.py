@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 class Bar:
     """Call it with the cell, the replicates done and the replicates wanted."""
 
-    def __init__(self, quiet: bool) -> None:
-        self.quiet, self.done, self.total = quiet, 0, 0
+    def __init__(self, quiet: bool, noun: str = "trials") -> None:
+        self.quiet, self.noun, self.done, self.total = quiet, noun, 0, 0
         self._tenth: tuple[str, int] = ("", -1)
         self._task: TaskID | None = None
         self._cell, self._since, self._before = "", 0.0, 0
@@ -46,7 +46,7 @@ class Bar:
         if self.quiet:
             return
         rate = (done - self._before) / (now - self._since) if now > self._since and done > self._before else 0.0
-        numbers = f"{done:,} of {total:,} trials"
+        numbers = f"{done:,} of {total:,} {self.noun}"
         left = f"{rate:,.0f}/s  {_seconds((total - done) / rate)} left" if rate else ""
         words = "simulating" if cell == "as declared" else f"simulating, {cell}"
         if self._live:

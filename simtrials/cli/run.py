@@ -39,6 +39,7 @@ def run(
     """
     from simtrials.core.errors import Stopped
     from simtrials.core.kernels import compiled_before
+    from simtrials.engine.evidence.scenario import EvidenceScenario
     from simtrials.engine.files import read
     from simtrials.engine.run import run as run_scenario
     from simtrials.report.text import head
@@ -50,7 +51,7 @@ def run(
     if not quiet and not compiled_before():
         typer.echo("  compiling the simulation, once on this machine (about 20 s)", err=True)
     command = shlex.join(["simtrials", *sys.argv[1:]])
-    with Bar(quiet) as bar:
+    with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:
         try:
             result = run_scenario(
                 scenario,

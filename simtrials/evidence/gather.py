@@ -23,10 +23,9 @@ MOST_DRAWS = 1_000
 
 @dataclass(slots=True)
 class Shelf:
-    """Studies as they are put into their places: numbers by view and outcome (R, S, 2), true effects, and labels as codes (R, S)."""
+    """Studies as they are put into their places: numbers by view and outcome (R, S, 2), and labels as codes (R, S)."""
 
     views: dict[str, dict[str, ArmNumbers]]
-    true: dict[str, FloatArray]
     codes: dict[str, AnyArray]
     n: FloatArray
     filled: BoolArray
@@ -37,17 +36,14 @@ class Shelf:
     def empty(cls, prepared: PreparedEvidence, n_replicates: int) -> "Shelf":
         shape = (n_replicates, prepared.evidence.studies.n_places)
         views = {view: {name: ArmNumbers.empty(shape) for name in prepared.plan.names_in(view)} for view in prepared.plan.all_views}
-        true = {name: np.full(shape, np.nan) for name in prepared.plan.outcomes}
         codes = {name: np.zeros(shape, dtype=np.int16) for name in ("variety", "drug_class", "role", "risk", "funder")}
-        return cls(views, true, codes, np.full((*shape, 2), np.nan), np.zeros(shape, dtype=bool), np.zeros(n_replicates))
+        return cls(views, codes, np.full((*shape, 2), np.nan), np.zeros(shape, dtype=bool), np.zeros(n_replicates))
 
-    def put(self, rows: AnyArray, place: int, plans: Plans, results: Results, prepared: PreparedEvidence, true: FloatArray) -> None:
+    def put(self, rows: AnyArray, place: int, plans: Plans, results: Results) -> None:
         """Put one study into a place of each of these bodies."""
         for view, found in results.items():
             for name, numbers in found.items():
                 self.views[view][name].put((rows, place), numbers)
-        for name, effects in self.true.items():
-            effects[rows, place] = np.where(results[REPORTED][name].known, prepared.in_measure(name, plans, true), np.nan)
         for name, code in self.codes.items():
             code[rows, place] = getattr(plans, name)
         self.n[rows, place] = plans.n
@@ -99,7 +95,7 @@ def _fill(prepared: PreparedEvidence, shelf: Shelf, place: int, rows: AnyArray, 
         first = np.where(by_body.any(axis=1), by_body.argmax(axis=1), tries)
         shelf.n_run[rows] += np.minimum(first + 1, tries)
         published, taken = np.flatnonzero(first < tries), (np.arange(rows.size) * tries + first)[first < tries]
-        shelf.put(rows[published], place, _some(plans, taken), _some_results(results, taken), prepared, true[taken])
+        shelf.put(rows[published], place, _some(plans, taken), _some_results(results, taken))
         if keep_unseen:
             lost = np.flatnonzero((np.arange(tries) < first[:, np.newaxis]).ravel())
             shelf.unseen.append((np.repeat(rows, tries)[lost], {name: _rows(numbers, lost) for name, numbers in results[REPORTED].items()}))
@@ -209,4 +205,4 @@ def _table(prepared: PreparedEvidence, shelf: Shelf, new_true: dict[Question, Fl
     further = np.broadcast_to(studies.is_further().astype(np.int16), shelf.filled.shape)
     columns = study_columns(studies, plans, further)
     tau2 = {question: prepared.law(*question).variance for question in prepared.asked}
-    return StudyTable(shelf.views[REPORTED], prepared.measured, columns, shelf.filled, shelf.true, new_true, shelf.n_run, tau2)
+    return StudyTable(shelf.views[REPORTED], prepared.measured, columns, shelf.filled, new_true, shelf.n_run, tau2)

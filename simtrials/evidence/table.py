@@ -88,8 +88,9 @@ class Effects:
 class StudyTable:
     """Bodies of evidence as a reviewer has them.
 
-    numbers : outcome -> ArmNumbers (R, S, 2); true : outcome -> (R, S) true effect of each study in the unit of its measure;
-    new_true : outcome and condition -> (R,) that of one more study that meets it; tau2 : the same -> variance of their true effects
+    numbers : outcome -> ArmNumbers (R, S, 2)
+    new_true : outcome and condition -> (R,) true effect of one more study that meets it, in the unit of its measure
+    tau2 : the same -> variance of their true effects
     columns : what is known of the studies, (R, S) numbers or categories; included (R, S); n_run (R,) studies run for those that were published.
     """
 
@@ -97,7 +98,6 @@ class StudyTable:
     measured: Mapping[str, Measured]
     columns: Mapping[str, Column]
     included: BoolArray
-    true: Mapping[str, FloatArray]
     new_true: Mapping[Question, FloatArray]
     n_run: FloatArray
     tau2: Mapping[Question, float] = field(default_factory=dict)

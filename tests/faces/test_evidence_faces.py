@@ -13,7 +13,9 @@ from simtrials.engine.run import run
 from simtrials.report import look
 from simtrials.report.evidence.figures import draw, drawings
 from simtrials.report.evidence.sentences import answer, null_pattern_sentence, pattern_sentences, selection_sentence, settling_sentences
+from simtrials.report.evidence.tables import explanations_table, sweep_table
 from simtrials.report.figures import drawn
+from simtrials.report.numbers import share, share_detail
 
 MANY = {
     "severity": {"kind": "pooled", "outcome": "severity"},
@@ -111,11 +113,27 @@ def test_sentences_carry_the_numbers_of_the_run(reviewed):
     pattern = pattern_sentences(reviewed)[0]
     assert pattern.startswith("In ")
     assert "severity shown, response not" in pattern
-    assert "if the drug does nothing; in" in null_pattern_sentence(reviewed)
-    assert "with selection alone" in null_pattern_sentence(reviewed)
+    assert "of 100 if the drug does nothing, in" in null_pattern_sentence(reviewed)
+    assert "if it does nothing and trials are selected by their results" in null_pattern_sentence(reviewed)
     assert "four more trials of 400 patients" in " ".join(settling_sentences(reviewed))
     runs = {measure.name: measure.value for measure in reviewed.counts()}
     assert f"{runs['studies_run']:.1f}" in selection_sentence(reviewed) or f"{runs['studies_run']:.0f}" in selection_sentence(reviewed)
+
+
+def test_other_explanations_of_the_pattern_stand_beside_it(reviewed):
+    explained = explanations_table(reviewed)
+    assert [row[0] for row in explained.rows] == ["the drug works as assumed", "the drug does nothing", "selection alone"]
+    benefit = reviewed.estimates().pivot(index="replicate", columns="analysis")["benefit"].astype(bool)
+    both = benefit["severity"] & ~benefit["response"]
+    assert explained.rows[0][3] == share(int(both.sum()), int(benefit["severity"].sum()))
+
+
+def test_every_setting_of_a_sweep_is_in_the_table_with_power_bias_and_coverage(reviewed):
+    table = sweep_table(reviewed)
+    assert len(table.rows) == 3 * len(MANY)
+    assert table.rows[0][0] == "symptoms = 0.0"
+    power = reviewed.measure("severity", "power", reviewed.sweep_cells()[0])
+    assert table.rows[0][3] == share_detail(round(power.value * power.n_replicates), power.n_replicates)
 
 
 def test_what_was_not_run_is_said(plain_review):

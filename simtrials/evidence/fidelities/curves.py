@@ -24,33 +24,39 @@ BLOCKS, PATIENTS, NODES = 6, 256, 13
 """393,216 patients per arm at each of thirteen effects: the SD of scores is known to .11%, a risk of .2 to .0006, their contrasts better."""
 
 
+Moments = tuple[FloatArray, FloatArray]
+
+
 @dataclass(frozen=True, slots=True)
 class ArmCurve:
-    """Mean and variance of one outcome in the control arm, and in the active arm at any true effect on the endpoint.
-
-    Between nodes (N,) the mean of a number, the logit of a risk and the logarithm of a variance follow monotone cubics (Fritsch and Carlson
-    1980, SIAM Journal on Numerical Analysis 17, 238-246); `formula` gives mean and variance instead where there is one.
-    """
+    """Mean and variance of one outcome in the control arm, and, as functions of the true effect on the endpoint, in the active arm."""
 
     control_mean: float
     control_variance: float
-    nodes: FloatArray
-    mean: FloatArray
-    variance: FloatArray
-    binary: bool
-    formula: Callable[[FloatArray], tuple[FloatArray, FloatArray]] | None = None
+    active: Callable[[FloatArray], Moments]
     error: float = 0.0
-    """standard error of the effect at the middle node, in the unit of the measure"""
+    """standard error of the effect at the middle node, in the unit of the measure; 0 from a formula"""
 
-    def active(self, effect: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Mean and variance in the active arm."""
-        if self.formula is not None:
-            return self.formula(effect)
-        at = np.clip(effect, self.nodes[0], self.nodes[-1])
-        if self.binary:
-            risk = expit(monotone(self.nodes, logit(self.mean), at))
+
+def between(nodes: FloatArray, mean: FloatArray, variance: FloatArray, binary: bool) -> Callable[[FloatArray], Moments]:
+    """Mean and variance at any effect from those at nodes (N,).
+
+    The mean of a number, the logit of a risk and the logarithm of a variance follow monotone cubics (Fritsch and Carlson 1980, SIAM Journal
+    on Numerical Analysis 17, 238-246).
+    """
+    from scipy.interpolate import PchipInterpolator
+
+    level = PchipInterpolator(nodes, logit(mean) if binary else mean)
+    spread = PchipInterpolator(nodes, np.log(variance))
+
+    def active(effect: FloatArray) -> Moments:
+        at = np.clip(effect, nodes[0], nodes[-1])
+        if binary:
+            risk = expit(level(at))
             return risk, risk * (1 - risk)
-        return monotone(self.nodes, self.mean, at), np.exp(monotone(self.nodes, np.log(self.variance), at))
+        return level(at), np.exp(spread(at))
+
+    return active
 
 
 KNOWN: dict[str, Mapping[str, ArmCurve]] = {}
@@ -117,8 +123,8 @@ class Curves:
             binary = self.plan.measured[name].binary
             mean, variance = _moments(np.array([sums[name].sum(axis=0) for sums in active]), binary)
             of_control = _moments(control[name].sum(axis=0), binary)
-            of_active = self._nodes(self.plan.endpoint_of(name), places), mean, variance, binary
-            found[name] = ArmCurve(float(of_control[0]), float(of_control[1]), *of_active, error=error)
+            active_arm = between(self._nodes(self.plan.endpoint_of(name), places), mean, variance, binary)
+            found[name] = ArmCurve(float(of_control[0]), float(of_control[1]), active_arm, error)
         return found
 
     def _nodes(self, endpoint: str, places: FloatArray) -> FloatArray:
@@ -171,13 +177,6 @@ def _contrast(control: FloatArray, active: FloatArray) -> tuple[FloatArray, Floa
     return mean_control, mean_active, variance_control, variance_active
 
 
-def monotone(nodes: FloatArray, values: FloatArray, at: FloatArray) -> FloatArray:
-    """Monotone cubic through the nodes."""
-    from scipy.interpolate import PchipInterpolator
-
-    return np.asarray(PchipInterpolator(nodes, values)(at))
-
-
 def _of_normal(endpoint: Continuous, unit: float, change: bool) -> ArmCurve:
     sign = 1.0 if endpoint.better == "up" else -1.0
     start = endpoint.baseline.mean if change and endpoint.baseline else 0.0
@@ -189,20 +188,18 @@ def _of_normal(endpoint: Continuous, unit: float, change: bool) -> ArmCurve:
 
     in_active = variance(endpoint.arm_sd.get("active", endpoint.sd))
 
-    def active(effect: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def active(effect: FloatArray) -> Moments:
         return endpoint.mean - start + sign * unit * effect, np.full(np.shape(effect), in_active)
 
-    nothing = np.empty(0)
-    return ArmCurve(endpoint.mean - start, variance(endpoint.sd), nothing, nothing, nothing, False, active)
+    return ArmCurve(endpoint.mean - start, variance(endpoint.sd), active)
 
 
 def _of_event(endpoint: Binary, unit: float) -> ArmCurve:
     sign = 1.0 if endpoint.event_is == "good" else -1.0
     control = endpoint.control_risk
 
-    def active(effect: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def active(effect: FloatArray) -> Moments:
         risk = expit(logit(control) + sign * unit * effect)
         return risk, risk * (1 - risk)
 
-    nothing = np.empty(0)
-    return ArmCurve(control, control * (1 - control), nothing, nothing, nothing, True, active)
+    return ArmCurve(control, control * (1 - control), active)

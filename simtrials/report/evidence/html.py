@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from simtrials.engine.declared import NULL, SCENARIO
 from simtrials.engine.evidence.result import EvidenceRun
 from simtrials.engine.store import write_whole
@@ -13,14 +15,18 @@ from simtrials.report.assumptions import Assumption, Point, source_of
 from simtrials.report.departures import in_words
 from simtrials.report.evidence import tables
 from simtrials.report.evidence.figures import drawings
-from simtrials.report.evidence.rows import power_rows, question_of
+from simtrials.report.evidence.rows import leading, power_rows, question_of
 from simtrials.report.evidence.sentences import (
+    additions_note,
     answer,
+    declared_effect,
+    glossary,
     null_pattern_sentence,
     pattern_sentences,
     selection_sentence,
     settling_sentences,
     size_in_words,
+    telling_sentence,
 )
 from simtrials.report.html import NAME, Picture, about_line, again, provenance, rendered, written
 from simtrials.report.names import spoken
@@ -55,10 +61,15 @@ def content(run: EvidenceRun, pictures: Mapping[str, Picture]) -> dict[str, Any]
         "invented": invented(run),
         "caution": caution(rows, "bodies of evidence"),
         "answer": answer(run),
-        "patterns": [*pattern_sentences(run)[:1], null_pattern_sentence(run), *pattern_sentences(run)[1:]],
+        "patterns": [" ".join([*pattern_sentences(run)[:1], null_pattern_sentence(run)]), telling_sentence(run)],
+        "other_patterns": pattern_sentences(run)[1:],
+        "explanations_table": tables.explanations_table(run),
+        "glossary": glossary(run),
         "settling": settling_sentences(run),
-        "settling_table": tables.cells_table(run, first | settling, "What would settle the question") if settling else None,
-        "others_table": tables.cells_table(run, first | others, "Other settings and other explanations") if others else None,
+        "settling_table": tables.cells_table(run, first | settling, "What would settle the question", additions_note(run)) if settling else None,
+        "others_table": tables.cells_table(run, first | others, "Other settings and other explanations", "±: 95% Monte Carlo interval.")
+        if others
+        else None,
         "shows_a_benefit": benefit_in_words(list(levels)),
         "power": pictures["power"],
         "assumptions": list(assumptions(run)),
@@ -70,6 +81,7 @@ def content(run: EvidenceRun, pictures: Mapping[str, Picture]) -> dict[str, Any]
         "judged_table": tables.judged_table(run),
         "truth_table": tables.truth_table(run),
         "estimates_table": tables.estimates_table(run),
+        "sweep_table": tables.sweep_table(run),
         "differences_table": tables.differences_table(run),
         "level_table": tables.level_table(run) if NULL in run.cells else None,
         "failures_table": tables.failures_table(run),
@@ -86,27 +98,41 @@ def invented(run: EvidenceRun) -> str:
 
 
 def assumptions(run: EvidenceRun) -> Iterator[Assumption]:
-    """At most seven rows: studies, effects, their spread, the control arm, what is published and extracted, level."""
+    """Studies, effects, their spread, the control arm as declared and as it comes out, what is published and extracted."""
     scenario = run.scenario
     yield Assumption("Studies", size_in_words(run), source_of(scenario, "studies"))
-    for name, endpoint in list(scenario.endpoints.items())[:2]:
-        effect = endpoint.effects.get("active")
-        if effect is not None:
-            size = f"{effect.size_name.replace('_', ' ')} {numbers.plain(getattr(effect, effect.size_name))}"
-            tau = f", tau {numbers.plain(scenario.true_effects.tau.get(name, 0.0))} between studies"
-            yield Assumption(
-                f"Effect on {_called(run, name)}", size.replace("smd", "SMD") + tau, source_of(scenario, f"endpoints.{name}.effects.active")
-            )
+    for name in [name for name, endpoint in scenario.endpoints.items() if "active" in endpoint.effects][:2]:
+        size = declared_effect(run, name) or "by drug class"
+        yield Assumption(f"Mean effect on {_called(run, name)}", size, source_of(scenario, f"endpoints.{name}.effects.active"))
+    taus = [f"tau {numbers.plain(tau)} in {_called(run, name)}" for name, tau in scenario.true_effects.tau.items()]
+    yield Assumption("Spread between trials", ", ".join(taus) or "none", source_of(scenario, "true_effects.tau") if taus else "")
     for name, endpoint in list(scenario.endpoints.items())[:1]:
         if isinstance(endpoint, SymptomScale):
             course = endpoint.control_course
             value = f"change {numbers.plain(course.change)} {endpoint.symptom_scale.name} points by week {numbers.plain(course.at_week)}"
             yield Assumption("Under control", value, source_of(scenario, f"endpoints.{name}.control_course.change"))
+    risks = [f"{_spoken_outcome(run, name)} {_range(*ends)}%" for name, ends in run.record.get("controls", {}).items() if _binary(run, name)]
+    if risks:
+        yield Assumption("Risks that follow", f"{', '.join(risks)} under control, by length of trial", "simulated")
     publication = scenario.reporting.publication
     value = "; ".join(in_words(one) for one in publication) if publication else "all studies"
     yield Assumption("Published", value, source_of(scenario, "reporting") if publication else "")
     steps = "; ".join(in_words(step) for step in scenario.extraction) if scenario.extraction else "without error"
     yield Assumption("Extracted", steps, source_of(scenario, "extraction") if scenario.extraction else "")
+
+
+def _range(low: float, high: float) -> str:
+    ends = list(dict.fromkeys(numbers.fixed(100 * value, 0) for value in (low, high)))
+    return " to ".join(ends)
+
+
+def _binary(run: EvidenceRun, outcome: str) -> bool:
+    declared = run.scenario.outcomes[outcome]
+    return declared.measured(run.scenario.endpoints[declared.endpoint]).binary
+
+
+def _spoken_outcome(run: EvidenceRun, outcome: str) -> str:
+    return run.scenario.outcomes[outcome].label or spoken(outcome)
 
 
 def _called(run: EvidenceRun, endpoint: str) -> str:
@@ -127,6 +153,7 @@ def minded(run: EvidenceRun, rows: list[PowerRow]) -> Iterator[Point]:
     yield Point(f"widest Monte Carlo interval: ± {numbers.fixed(half, 1)} percentage points ({row.question}, {row.label})", strong=False)
     if selection_sentence(run):
         yield Point(selection_sentence(run), strong=True)
+    yield from _predictions(run, rows)
     scenario, left_out = run.scenario, []
     left_out += [] if scenario.reporting.publication else ["selective publication"]
     left_out += [] if scenario.extraction else ["errors of extraction"]
@@ -138,13 +165,44 @@ def minded(run: EvidenceRun, rows: list[PowerRow]) -> Iterator[Point]:
         yield Point("the same without any effect was not run", strong=True)
 
 
+def _law_in_words(run: EvidenceRun) -> str:
+    """`mean SMD 0.35 in severity with tau 0.25; correlation 0.6 between endpoints of one study`."""
+    scenario, law, parts = run.scenario, run.scenario.true_effects, []
+    for name in scenario.endpoints:
+        size, tau = declared_effect(run, name), numbers.plain(law.tau.get(name, 0.0))
+        parts.append(f"{_called(run, name)}: {f'mean {size}' if size else 'by drug class, or none'}, normal with tau {tau} between studies")
+    parts += [f"correlation {numbers.plain(law.correlation)} between the endpoints of one study"] if law.correlation else []
+    parts += [f"mean in {drug or 'the class without a name'}: {_by_name(table)}" for drug, table in law.by_class.items()]
+    parts += [f"studies with {level} risk of bias show beyond that {_by_name(table)}" for level, table in law.inflation.items()]
+    return "; ".join(parts)
+
+
+def _by_name(table: Mapping[str, float]) -> str:
+    return ", ".join(f"{spoken(name)} {numbers.plain(value)}" for name, value in table.items())
+
+
+def _predictions(run: EvidenceRun, rows: list[PowerRow]) -> Iterator[Point]:
+    """How seldom, at worst, a prediction interval of the leading syntheses holds the effect of one more trial."""
+    found = []
+    for row in leading(run, rows):
+        new = {measure.name: measure for measure in run.tallies(SCENARIO)[row.name].measures()}.get("prediction_coverage")
+        if new is not None and np.isfinite(new.value):
+            found.append((new.value, row, new))
+    if found:
+        value, row, new = min(found, key=lambda one: one[0])
+        level = 1 - run.scenario.syntheses[row.name].alpha
+        often = numbers.rounded(100 * value, 100 * new.mcse, 1)
+        words = f"{numbers.percent(level)}% prediction intervals hold the true effect of one more trial in {often}%"
+        yield Point(f"{words} of reviews at worst ({row.question}, {row.label})", strong=value < level - 0.05)
+
+
 def ademp(run: EvidenceRun) -> list[tuple[str, list[str]]]:
     """Aims, data-generating mechanism, estimands, methods, performance measures (Morris, White and Crowther 2019)."""
     scenario = run.scenario
     mechanism = [
         f"Studies: {in_words(scenario.studies)}; {in_words(scenario.fidelity)}." if not isinstance(scenario.studies, Listed) else "Studies as listed."
     ]
-    mechanism += [f"True effects: {in_words(scenario.true_effects)}.", f"Cells: {'; '.join(run.cells.values())}."]
+    mechanism += [f"True effects: {_law_in_words(run)}.", f"Cells: {'; '.join(run.cells.values())}."]
     mechanism += [f"Practices: {in_words(one)}." for one in scenario.practices]
     mechanism += [f"Publication: {in_words(one)}." for one in scenario.reporting.publication]
     mechanism += [f"Extraction: {in_words(one)}." for one in scenario.extraction]

@@ -9,9 +9,11 @@ from simtrials.engine.declared import NULL, SCENARIO
 from simtrials.engine.evidence.result import EvidenceRun
 from simtrials.report import numbers
 from simtrials.report.evidence.rows import RATIOS, effect_in_words, labels_of, leading, power_rows, question_of, unit_of
+from simtrials.report.evidence.sentences import FEWEST_SHOWN, missing_among, without_effect
 from simtrials.report.look import RATIO_DIGITS
 from simtrials.report.names import spoken
 from simtrials.report.rows import count_of, reason_in_words
+from simtrials.report.sentences import listed
 from simtrials.report.tables import Table, against_nominal
 
 
@@ -71,8 +73,8 @@ def level_table(run: EvidenceRun) -> Table:
     return Table("Without any effect", head, rows, right=(2, 3, 4, 6), notes=(note,))
 
 
-def cells_table(run: EvidenceRun, cells: dict[str, str], title: str) -> Table:
-    """Power of the leading syntheses, mean estimates and patterns in several cells."""
+def cells_table(run: EvidenceRun, cells: dict[str, str], title: str, note: str = "") -> Table:
+    """Power of the leading syntheses and the first pattern in several cells."""
     leads = leading(run, power_rows(run))
     patterns = list(run.scenario.patterns)[:1]
     rows = []
@@ -81,10 +83,53 @@ def cells_table(run: EvidenceRun, cells: dict[str, str], title: str) -> Table:
         shown = [by_name[lead.name].count.power for lead in leads]
         often = [numbers.share(round(m.value * m.n_replicates), m.n_replicates) for m in run.patterns(cell)[: len(patterns)]]
         rows.append((label, *shown, *often))
-    head = ("setting", *(f"{lead.question}, %" for lead in leads), *(f"pattern {spoken(name)}, %" for name in patterns))
+    head = ("setting", *(f"{lead.question}, %" for lead in leads), *(f"{spoken(name)} pattern, %" for name in patterns))
     method = f", by {leads[0].label}" if leads else ""
-    note = f"Shares of {numbers.whole(run.n_replicates)} simulated reviews that show a benefit{method}; ±: 95% Monte Carlo interval."
-    return Table(title, head, rows, right=tuple(range(1, len(head))), notes=(note,))
+    shares = f"Shares of {numbers.whole(run.n_replicates)} simulated reviews that show a benefit{method}."
+    return Table(title, head, rows, right=tuple(range(1, len(head))), notes=(f"{shares} {note}".strip(),))
+
+
+def explanations_table(run: EvidenceRun) -> Table | None:
+    """The first pattern with an effect and without: how often it is seen, how much its missing part tells, and what was run for it."""
+    cells = without_effect(run)
+    if not run.scenario.patterns or not cells or SCENARIO in run.record["without_effect"]:
+        return None
+    name, pattern = next(iter(run.scenario.patterns.items()))
+    lead, rows = leading(run, power_rows(run))[0], []
+    for cell in (SCENARIO, *cells):
+        count, shown = missing_among(run, cell)
+        tally = run.tallies(cell)[lead.name]
+        mean = {m.name: m for m in tally.measures()}["mean_estimate"]
+        among = numbers.share(count, shown) if shown >= FEWEST_SHOWN else numbers.DASH
+        made = {measure.name: measure for measure in run.counts(cell)}["studies_run"]
+        label = "the drug works as assumed" if cell == SCENARIO else "the drug does nothing" if cell == NULL else run.cells[cell]
+        shares = count_of(tally).power, numbers.share(count, run.n_replicates), among
+        rows.append((label, *shares, _shown(run, lead.name, mean), numbers.rounded(made.value, made.mcse, 1)))
+    first = listed([question_of(run.scenario, one) for one in dict.fromkeys(pattern.shows)])
+    head = ("setting", f"{lead.question}, %", f"{spoken(name)} pattern, %", f"of those that show {first}, %", f"mean {lead.question}", "trials run")
+    note = f"Mean: of the pooled {unit_of(run, lead.name).name}. Trials run: for each review, published or not."
+    return Table("Could it be chance, or selection?", head, rows, right=(1, 2, 3, 4, 5), notes=(note,))
+
+
+def sweep_table(run: EvidenceRun) -> Table | None:
+    """Power, bias and coverage of every synthesis at every point of the sweep."""
+    cells = run.sweep_cells()
+    if not cells or len(cells) * len(run.scenario.syntheses) > MOST_SWEPT:
+        return None
+    labels, rows = labels_of(run.scenario), []
+    for cell in cells:
+        for row in power_rows(run, cell):
+            tally = run.tallies(cell)[row.name]
+            bias = {measure.name: measure for measure in tally.measures()}.get("bias")
+            covered = numbers.share_detail(tally.n_covered, tally.n_intervals) if tally.truth and tally.n_intervals else numbers.DASH
+            shown = numbers.share_detail(tally.n_benefit, tally.n), _in_unit(bias, unit_of(run, row.name).digits + 1), covered
+            rows.append((run.cells[cell], row.question, labels[row.name], *shown, numbers.whole(row.count.failed)))
+    head = ("setting", "outcome", "synthesis", "power, % (MCSE)", "bias (MCSE)", "coverage, % (MCSE)", "failed")
+    return Table("Every synthesis at every setting", head, rows, right=(3, 4, 5, 6), notes=("Bias of ratios on the log scale.",))
+
+
+MOST_SWEPT = 400
+"""Rows of that table at most; measures.csv has them all."""
 
 
 def estimates_table(run: EvidenceRun) -> Table:
@@ -149,11 +194,11 @@ def _failures(run: EvidenceRun, cell: str, labels: dict[str, str], name: str, ta
 def studies_table(run: EvidenceRun) -> Table | None:
     """The listed studies."""
     studies = run.scenario.studies
-    listed = getattr(studies, "all", None)
-    if listed is None:
+    every = getattr(studies, "all", None)
+    if every is None:
         return None
     further, rows = studies.is_further(), []
-    for i, (study, label) in enumerate(zip(listed, studies.labels(), strict=True)):
+    for i, (study, label) in enumerate(zip(every, studies.labels(), strict=True)):
         measured = ", ".join(spoken(name) for name in study.outcomes) if study.outcomes is not None else "all"
         cells = (f"{study.n_active}/{study.n_control}", numbers.plain(study.weeks), study.drug_class, study.crp_rule, measured)
         rows.append((f"{label}{' (added)' if further[i] else ''}", *cells))

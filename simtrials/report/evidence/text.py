@@ -6,7 +6,14 @@ from simtrials.engine.declared import SCENARIO
 from simtrials.engine.evidence.result import EvidenceRun
 from simtrials.report import numbers
 from simtrials.report.evidence.rows import leading, power_rows
-from simtrials.report.evidence.sentences import answer, null_pattern_sentence, pattern_sentences, selection_sentence, settling_sentences
+from simtrials.report.evidence.sentences import (
+    answer,
+    null_pattern_sentence,
+    pattern_sentences,
+    selection_sentence,
+    settling_sentences,
+    telling_sentence,
+)
 from simtrials.report.rows import PowerRow, caution, failure_sentences
 from simtrials.report.text import INDENT, aligned, head, paragraph, plugins, scenario_file, settings
 
@@ -15,7 +22,8 @@ def summary(run: EvidenceRun, headed: bool = True) -> str:
     """The terminal block: question (unless it was printed before), answer, table of powers, variants, notes, time, report."""
     rows = power_rows(run)
     blocks = [head(run.scenario) if headed else "", paragraph(caution(rows, "bodies of evidence")), paragraph(" ".join(answer(run)))]
-    blocks += [paragraph(" ".join([*pattern_sentences(run), null_pattern_sentence(run)]).strip()), paragraph(" ".join(settling_sentences(run)))]
+    told = [*pattern_sentences(run)[:1], null_pattern_sentence(run), telling_sentence(run)]
+    blocks += [paragraph(" ".join(part for part in told if part)), paragraph(" ".join(settling_sentences(run)))]
     blocks += [power_table(rows, run.scenario.target_power), _variants(run), _notes(run, rows), *_tail(run)]
     return "\n".join(block for block in blocks if block)
 

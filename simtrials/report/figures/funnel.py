@@ -35,6 +35,7 @@ class Funnel:
     mean: float | None = None
     published: BoolArray | None = None
     names: Sequence[str] = ()
+    mean_word: str = "mean"
 
     @property
     def seen(self) -> BoolArray:
@@ -111,7 +112,7 @@ class Funnel:
             for x, depth, (_, name) in zip(xs, depths, CONTOURS, strict=True):
                 page.text(x, BOTTOM_MM + height * (1 - depth / deepest), name, look.SMALLEST_PT, ha="center", color=look.SECONDARY)
         told = [(0.0, f"no effect, {self.effect.null_in_words}")]
-        told += [(self.mean, f"mean {self.effect.text(self.mean)}")] if self.mean is not None else []
+        told += [(self.mean, f"{self.mean_word} {self.effect.text(self.mean)}")] if self.mean is not None else []
         told.sort()
         centers = [across(value) for value, _ in told]
         widths = [text_width(words, look.NOTE_PT) for _, words in told]

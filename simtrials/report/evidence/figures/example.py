@@ -108,4 +108,4 @@ def _funnel(run: EvidenceRun, name: str) -> Funnel | None:
     sentence = f"The first simulated review: {int(published[known].sum())} published studies" + (f", {hidden} that nobody saw." if hidden else ".")
     title = f"Small-study effects in one simulated review: {outcome.replace('_', ' ')}"
     mean = float(truth) if np.isfinite(truth) else None
-    return Funnel(title, y[known], v[known], _effect(run, name), sentence, mean, published[known] if hidden else None)
+    return Funnel(title, y[known], v[known], _effect(run, name), sentence, mean, published[known] if hidden else None, mean_word="true mean")

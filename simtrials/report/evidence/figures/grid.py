@@ -95,7 +95,7 @@ class Grid:
             places = edges[i] + heights[i] * (np.arange(len(self.settings)) + 1) / (len(self.settings) + 1)
             for s, y in enumerate(places):
                 self._mark(axes, panel, p, i, s, float(y))
-        number_axis(axes.xaxis, round_steps(low, high, most=3))
+        number_axis(axes.xaxis, _apart(round_steps(low, high, most=3), width / (high - low)))
         axes.set_xlabel(panel.unit)
 
     def _mark(self, axes: Axes, panel: Panel, p: int, i: int, s: int, y: float) -> None:
@@ -165,6 +165,16 @@ def _grid(run: EvidenceRun, question: str, rows: Sequence[PowerRow], cells: Sequ
     failed = [_failed(row) for row in rows]
     best = "Bias, coverage, width and power of every synthesis on the same bodies of evidence."
     return Grid(f"Methods compared: {question}", [row.label for row in rows], failed, panels, [run.cells[c] for c in cells], value, mcse, best)
+
+
+def _apart(places: list[float], mm_per_unit: float) -> list[float]:
+    """Every second number as long as numbers would run into each other or into the next panel."""
+    while len(places) > 1:
+        wide = [text_width(numbers.plain(round(value, 10)), look.NOTE_PT) + 1.5 for value in places]
+        if all((b - a) * mm_per_unit > (one + other) / 2 for a, b, one, other in zip(places, places[1:], wide, wide[1:], strict=False)):
+            break
+        places = places[::2]
+    return places
 
 
 def _put(measure: Measure | None, factor: float, value: np.ndarray, mcse: np.ndarray, place: tuple[int, int, int]) -> None:
