@@ -277,6 +277,8 @@ def read_table(name: str, near: Path | None = None) -> Table:
     if not columns:
         raise SimtrialsError(f"{name} has no columns")
     n_rows = next(iter(columns.values())).shape[0]
+    if n_rows == 0:
+        raise SimtrialsError(f"{name} has a line of names and no rows")
     return Table(name, columns, n_rows, hashlib.sha256(content).hexdigest())
 
 
@@ -288,6 +290,10 @@ def _columns(path: Path, content: bytes) -> dict[str, Column]:
         if path.suffix.lower() in (".parquet", ".pq"):
             table = parquet.read_table(pa.BufferReader(content))
         else:
+            names = content.split(b"\n", 1)[0]
+            if b"," not in names and (b";" in names or b"\t" in names):
+                sentence = "is not separated by commas; save it with commas between columns and points in decimal numbers"
+                raise SimtrialsError(f"{path.name} {sentence}")
             table = csv.read_csv(pa.BufferReader(content), convert_options=csv.ConvertOptions(strings_can_be_null=True))
         twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
         if twice:

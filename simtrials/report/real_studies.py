@@ -30,7 +30,7 @@ CI_NAMES = {
     "wald": "Wald",
     "t": "t",
     "hartung_knapp": "Hartung-Knapp",
-    "hartung_knapp_adhoc": "Hartung-Knapp, not below 1",
+    "hartung_knapp_adhoc": "ad hoc Hartung-Knapp",
     "hartung_knapp_ci": "Hartung-Knapp or Wald, the wider",
     "hartung_knapp_iqwig6": "Hartung-Knapp (IQWiG)",
     "kenward_roger": "Kenward-Roger",

@@ -14,12 +14,14 @@ from numpy.typing import ArrayLike
 from simtrials.core.arrays import FloatArray, IntArray
 from simtrials.core.errors import did_you_mean
 from simtrials.stats.bayes_meta_kernels import fit_all
+from simtrials.stats.shown import readable
 from simtrials.stats.study_arrays import checked_level, flat_studies, in_shape
 
 TauPrior = Literal["half_normal", "half_cauchy", "uniform"]
 TAU_PRIORS: tuple[str, ...] = get_args(TauPrior)
 
 
+@readable
 class BayesianMetaAnalysis(NamedTuple):
     """Posterior of a random-effects meta-analysis, in the shape of the input without its last axis; NaN unless `status` is OK."""
 

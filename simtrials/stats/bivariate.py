@@ -11,10 +11,12 @@ from simtrials.core.kernels import kernel
 from simtrials.stats.bivariate_kernels import STARTS, UNCORRELATED_STARTS, highest
 from simtrials.stats.meta_kernels import TOO_FEW_STUDIES, ZERO_VARIANCE, project
 from simtrials.stats.quantiles import normal_critical, normal_p_value
+from simtrials.stats.shown import readable
 from simtrials.stats.three_level import NOT_CONVERGED, Likelihood, to_columns
 from simtrials.stats.variance_components import LOG_2PI
 
 
+@readable
 class BivariateMetaAnalysis(NamedTuple):
     """Results, (..., 2) for the two outcomes or (...,); NaN unless `status` is OK."""
 

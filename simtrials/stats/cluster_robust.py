@@ -29,6 +29,7 @@ from simtrials.stats.meta_kernels import COLLINEAR, COLLINEAR_BELOW, TOO_FEW_STU
 from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.pooling import NO_RESIDUAL
 from simtrials.stats.quantiles import t_critical, t_p_value
+from simtrials.stats.shown import readable
 from simtrials.stats.studies import Studies
 from simtrials.stats.tau2 import Tau2Method, tau2_of
 from simtrials.stats.three_level import cluster_inverse, components_of, to_columns
@@ -44,6 +45,7 @@ NO_SPREAD = 1e-11
 """Share of the largest eigenvalue below which a direction of a cluster is fitted exactly and tells nothing."""
 
 
+@readable
 class ClusterRobust(NamedTuple):
     """Robust inference, in the shape of the input without its last axis; coefficients last where a design was given. NaN unless `status` is OK."""
 

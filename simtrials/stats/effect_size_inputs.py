@@ -25,6 +25,7 @@ from scipy.special import ndtri, stdtrit
 
 from simtrials.core.arrays import BoolArray, FloatArray
 from simtrials.core.errors import did_you_mean
+from simtrials.stats.shown import readable
 
 Scale = Literal["difference", "ratio"]
 
@@ -126,6 +127,7 @@ def pooled_sd_from_difference(std_error: ArrayLike, n_active: ArrayLike, n_contr
         return _where((se >= 0) & (active > 0) & (control > 0), se / np.sqrt(1 / active + 1 / control))
 
 
+@readable
 class Effect(NamedTuple):
     """An effect as meta-analysis takes it; a ratio is on the scale of its logarithm."""
 
@@ -210,6 +212,7 @@ def correlation_of_change(sd_baseline: ArrayLike, sd_final: ArrayLike, sd_change
 # ---- groups
 
 
+@readable
 class Group(NamedTuple):
     """Patients of a group with their mean and SD."""
 

@@ -33,6 +33,7 @@ from simtrials.core.arrays import BoolArray, FloatArray, IntArray
 from simtrials.core.errors import did_you_mean
 from simtrials.core.status import Status
 from simtrials.stats.effect_sizes_counts import COUNT_EFFECTS, CountMeasure, Tables, To
+from simtrials.stats.shown import readable
 
 MeanMeasure = Literal["MD", "SMD", "SMDH", "SMD1", "SMD1H", "ROM", "CVR", "VR"]
 Measure = MeanMeasure | CountMeasure
@@ -40,6 +41,7 @@ Variance = Literal["LS", "LS2", "UB", "AV", "H0", "HO"]
 Correction = Literal["exact", "approximate", "none"]
 
 
+@readable
 class EffectSizes(NamedTuple):
     """Effects and sampling variances, in the shape of the inputs."""
 

@@ -12,6 +12,7 @@ from simtrials.stats.meta_analysis import TAU2_METHODS, Tau2Choice
 from simtrials.stats.meta_shapes import checked_share, checked_word, evidence_of, shaped
 from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.pooling import pool
+from simtrials.stats.shown import readable
 from simtrials.stats.tau2 import tau2_of
 
 Alternative = Literal["two_sided", "greater", "less"]
@@ -21,6 +22,7 @@ EQUAL_WITHIN = float(np.sqrt(np.finfo(np.float64).eps))
 """Probabilities that differ by less are equal, as in R's metafor."""
 
 
+@readable
 class ExcessSignificance(NamedTuple):
     """Results in the shape of the input without its last axis; NaN where something cannot be estimated."""
 

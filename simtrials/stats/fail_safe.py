@@ -9,12 +9,14 @@ from scipy.special import ndtr, ndtri
 from simtrials.core.arrays import FloatArray, IntArray
 from simtrials.stats.meta_shapes import checked_share, checked_word, evidence_of, shaped
 from simtrials.stats.meta_status import MetaStatus
+from simtrials.stats.shown import readable
 
 Kind = Literal["rosenthal", "orwin", "rosenberg"]
 INTEGER_WITHIN = float(np.sqrt(np.finfo(np.float64).eps))
 """Distance below which a fractional number of studies is that whole number, as in R's metafor."""
 
 
+@readable
 class FailSafeNumber(NamedTuple):
     """Results in the shape of the input without its last axis."""
 

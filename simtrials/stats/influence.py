@@ -10,6 +10,7 @@ from simtrials.core.arrays import BoolArray, FloatArray, IntArray
 from simtrials.stats.meta_analysis import TAU2_METHODS, CiRule, MetaAnalysis, Tau2Choice, meta_analysis
 from simtrials.stats.meta_shapes import BLOCK, Evidence, checked_word, evidence_of
 from simtrials.stats.meta_status import MetaStatus
+from simtrials.stats.shown import readable
 
 OWN_WEIGHTS_EXCLUDED: tuple[str, ...] = tuple(word for word in TAU2_METHODS if word != "GENQ")
 
@@ -95,6 +96,7 @@ def _repeated(evidence: Evidence, kept: Callable[[FloatArray], BoolArray], tau2:
     return MetaAnalysis(*(np.concatenate(columns).reshape(evidence.shape) for columns in zip(*parts, strict=True)))
 
 
+@readable
 class Influence(NamedTuple):
     """Influence of every study, in the shape of the input; NaN for an absent study and where there is no fit without the study."""
 

@@ -17,6 +17,7 @@ from simtrials.core.arrays import BoolArray, FloatArray, IntArray
 from simtrials.core.kernels import kernel
 from simtrials.core.status import Status
 from simtrials.stats.meta_analysis import CiRule, MetaAnalysis, Tau2Choice, meta_analysis
+from simtrials.stats.shown import readable
 
 TOO_FEW_PATIENTS, NO_VARIATION, COLLINEAR = int(Status.TOO_FEW_PATIENTS), int(Status.NO_VARIATION), int(Status.COLLINEAR)
 COLLINEAR_BELOW = 1e-10
@@ -60,6 +61,7 @@ class TrialFits(NamedTuple):
         return np.stack(rows, axis=-1).reshape(p.shape)
 
 
+@readable
 class IpdTwoStage(NamedTuple):
     """A two-stage meta-analysis of individual patient data."""
 

@@ -24,6 +24,7 @@ from simtrials.stats.bivariate_kernels import STARTS, UNCORRELATED_STARTS, highe
 from simtrials.stats.ipd import TrialFits, trial_regressions, usable
 from simtrials.stats.meta_kernels import COLLINEAR, COLLINEAR_BELOW, TOO_FEW_STUDIES, project
 from simtrials.stats.quantiles import normal_critical, normal_p_value, t_critical, t_p_value
+from simtrials.stats.shown import readable
 from simtrials.stats.three_level import NOT_CONVERGED, Likelihood, to_columns
 
 RandomEffects = Literal["none", "treatment", "interaction", "both", "correlated"]
@@ -34,6 +35,7 @@ ACTIVE = {
 }  # fmt: skip
 
 
+@readable
 class IpdOneStage(NamedTuple):
     """A one-stage meta-analysis; coefficients are treatment, interaction, interaction across trials, those of them that are in the model."""
 

@@ -12,10 +12,12 @@ from simtrials.stats.meta_shapes import checked_share, checked_word, evidence_of
 from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.pooling import pool
 from simtrials.stats.quantiles import normal_critical, normal_p_value
+from simtrials.stats.shown import readable
 from simtrials.stats.small_study import with_predictor
 from simtrials.stats.tau2 import tau2_of
 
 
+@readable
 class LimitMetaAnalysis(NamedTuple):
     """Results in the shape of the input without its last axis, numbers for one body of evidence; NaN where something cannot be estimated."""
 

@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike
 from scipy.special import fdtrc
 
 from simtrials.core.arrays import AnyArray, FloatArray, IntArray
-from simtrials.core.errors import did_you_mean
 from simtrials.stats.heterogeneity import chi2_p_value, heterogeneity, i2_of
 from simtrials.stats.intervals import Interval, MarginRule, PredictionRule, chosen, interval_with_margin, prediction_interval
 from simtrials.stats.intervals_likelihood import henmi_copas_limits, profile_likelihood_limits
-from simtrials.stats.meta_status import MetaStatus
+from simtrials.stats.meta_status import MetaStatus, called_here
 from simtrials.stats.pooling import Pooled, pool
+from simtrials.stats.shown import readable
 from simtrials.stats.studies import Studies
 from simtrials.stats.tau2 import Tau2, Tau2Method, tau2_of
 from simtrials.stats.tau2_intervals import profile_likelihood_interval, q_profile_of
@@ -30,6 +30,7 @@ TAU2_OF_CI = {"profile_likelihood": "ML", "henmi_copas": "DL", "kenward_roger": 
 UNKNOWN = (int(MetaStatus.TOO_FEW_STUDIES), int(MetaStatus.ZERO_VARIANCE), int(MetaStatus.COLLINEAR))
 
 
+@readable
 class MetaAnalysis(NamedTuple):
     """Results in the shape of the input without its last axis, numbers for one body of evidence; NaN where something cannot be estimated."""
 
@@ -132,7 +133,7 @@ def _refuse_unknown_words(tau2: str, ci: str, level: float, prediction: str, tau
 
 def _checked(function: str, name: str, given: str, known: tuple[str, ...]) -> None:
     if given not in known:
-        raise ValueError(f"{function}: {name} = {given!r} is not known{did_you_mean(str(given), known)}")
+        raise ValueError(f"{function}: {name} = {given!r} is not known{called_here(str(given), known)}")
 
 
 def _checked_level(function: str, level: float) -> None:
@@ -147,6 +148,9 @@ def _shape_of(function: str, yi: ArrayLike, vi: ArrayLike) -> tuple[int, ...]:
         raise ValueError(f"{function}: yi and vi have one shape, got {np.shape(yi)} and {np.shape(vi)}") from None
     if not shape or shape[-1] == 0:
         raise ValueError(f"{function}: yi holds the effects of at least one study, got shape {shape}")
+    with np.errstate(invalid="ignore"):
+        if np.any(np.asarray(vi) < 0):
+            raise ValueError(f"{function}: vi holds variances, which are not negative, got {np.nanmin(np.asarray(vi, dtype=np.float64)):g}")
     return shape
 
 
@@ -201,6 +205,7 @@ def _shaped(column: AnyArray, shape: tuple[int, ...]) -> AnyArray:
     return column.reshape(shape[:-1]) if len(shape) > 1 else column[0]
 
 
+@readable
 class MetaRegression(NamedTuple):
     """Results of a meta-regression, (..., coefficient) or (...,); NaN where something cannot be estimated."""
 

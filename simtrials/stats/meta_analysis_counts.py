@@ -25,12 +25,14 @@ from simtrials.stats.effect_sizes_counts import COUNT_EFFECTS, RULES, Tables, To
 from simtrials.stats.heterogeneity import chi2_p_value
 from simtrials.stats.pooled_counts import AssociationTests, PooledMeasure, ZeroCells, association_tests, mantel_haenszel, peto
 from simtrials.stats.quantiles import normal_critical, normal_p_value
+from simtrials.stats.shown import readable
 
 CountMethod = Literal["mantel_haenszel", "peto", "beta_binomial", "glmm_unconditional", "glmm_random_study", "glmm_conditional"]
 METHODS: tuple[str, ...] = get_args(CountMethod)
 MEASURES: tuple[str, ...] = get_args(PooledMeasure)
 
 
+@readable
 class CountMetaAnalysis(NamedTuple):
     """Results in the shape of the input without its last axis, numbers for one body of evidence; NaN where something cannot be estimated."""
 

@@ -3,7 +3,19 @@
 Numbers below 20 mean what they mean in `simtrials.core.status`.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
+
+from simtrials.core.errors import did_you_mean
+
+ELSEWHERE = {"FE": "common", "EE": "common", "CE": "common", "knha": "hartung_knapp", "adhoc": "hartung_knapp_adhoc", "z": "wald"}
+"""Names of R's metafor that are other names here."""
+
+
+def called_here(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence on a word that is not known: what metafor's name is called here, else the nearest known word."""
+    here = ELSEWHERE.get(word)
+    return f"; metafor's {word!r} is {here!r} here" if here in set(known) else did_you_mean(word, known)
 
 
 class MetaStatus(IntEnum):

@@ -11,9 +11,11 @@ from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.p_curve_kernels import fit_p_curve
 from simtrials.stats.p_uniform import significant
 from simtrials.stats.p_uniform_star import cutoffs
+from simtrials.stats.shown import readable
 from simtrials.stats.study_arrays import Alternative, in_shape, sign_of
 
 
+@readable
 class PCurve(NamedTuple):
     """Results in the shape of the input without its last axis; NaN unless `status` is OK."""
 

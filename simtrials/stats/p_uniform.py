@@ -14,12 +14,14 @@ from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.p_curve_kernels import fit_p_uniform
 from simtrials.stats.p_uniform_star import cutoffs
 from simtrials.stats.quantiles import normal_critical
+from simtrials.stats.shown import readable
 from simtrials.stats.study_arrays import Alternative, checked_level, in_shape, sign_of
 
 PUniformMethod = Literal["P", "ML"]
 METHODS: tuple[str, ...] = get_args(PUniformMethod)
 
 
+@readable
 class PUniform(NamedTuple):
     """Results in the shape of the input without its last axis; NaN unless `status` is OK."""
 

@@ -16,12 +16,14 @@ from simtrials.stats.heterogeneity import chi2_p_value
 from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.p_uniform_star_kernels import fit_star
 from simtrials.stats.quantiles import normal_critical
+from simtrials.stats.shown import readable
 from simtrials.stats.study_arrays import Alternative, checked_level, flat_studies, in_shape, sign_of
 
 TOO_FEW_STUDIES, ZERO_VARIANCE = int(MetaStatus.TOO_FEW_STUDIES), int(MetaStatus.ZERO_VARIANCE)
 NOT_CONVERGED = int(MetaStatus.NOT_CONVERGED)
 
 
+@readable
 class PUniformStar(NamedTuple):
     """Results in the shape of the input without its last axis; NaN unless `status` is OK."""
 

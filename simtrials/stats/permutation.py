@@ -12,6 +12,7 @@ from simtrials.stats.meta_analysis import TAU2_METHODS, Tau2Choice
 from simtrials.stats.meta_shapes import BLOCK, checked_word, evidence_of, shaped
 from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.pooling import pool
+from simtrials.stats.shown import readable
 from simtrials.stats.studies import Studies
 from simtrials.stats.tau2 import tau2_of
 
@@ -21,6 +22,7 @@ EQUAL_WITHIN = float(np.sqrt(np.finfo(np.float64).eps))
 RULES: tuple[str, ...] = ("wald", "hartung_knapp", "hartung_knapp_adhoc")
 
 
+@readable
 class PermutationTest(NamedTuple):
     """Results in the shape of the input without its last axis; NaN where the meta-analysis cannot be fitted."""
 

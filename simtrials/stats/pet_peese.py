@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from simtrials.core.arrays import BoolArray, FloatArray, IntArray
 from simtrials.stats.meta_shapes import Evidence, checked_share, checked_word, evidence_of, shaped
 from simtrials.stats.meta_status import MetaStatus
+from simtrials.stats.shown import readable
 from simtrials.stats.small_study import Regressed, regressed, with_predictor
 
 Alternative = Literal["greater", "less"]
@@ -19,6 +20,7 @@ ADEQUATE_POWER = 2.8
 """1.96 + 0.84: how many standard errors an effect must measure to be found with a power of 80% by a two-sided test at 5%."""
 
 
+@readable
 class CorrectedEffect(NamedTuple):
     """Results in the shape of the input without its last axis; NaN where something cannot be estimated."""
 
@@ -62,6 +64,7 @@ def peese(yi: ArrayLike, vi: ArrayLike, *, level: float = 0.95) -> CorrectedEffe
     return _shaped(_peese(evidence, level), evidence)
 
 
+@readable
 class PetPeese(NamedTuple):
     """The estimate that the rule chooses, in the shape of the input without its last axis."""
 
@@ -117,6 +120,7 @@ def pet_peese(
     return PetPeese(*(shaped(column, evidence.shape) for column in columns))
 
 
+@readable
 class WeightedLeastSquares(NamedTuple):
     """Results in the shape of the input without its last axis; NaN where something cannot be estimated."""
 

@@ -16,6 +16,7 @@ from simtrials.stats.effect_sizes_counts import COUNT_EFFECTS, Tables, To
 from simtrials.stats.heterogeneity import chi2_p_value
 from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.proportions import Estimate
+from simtrials.stats.shown import readable
 from simtrials.stats.stratified import (
     StratifiedCounts,
     cochran_mantel_haenszel_test,
@@ -147,6 +148,7 @@ def _excess_and_variance(t: Tables) -> tuple[FloatArray, FloatArray]:
     return excess, np.asarray(events * others * t.n_active * t.n_control / (t.n**2 * np.maximum(t.n - 1, 1)))
 
 
+@readable
 class AssociationTests(NamedTuple):
     """Chi-squared tests that go with the pooled odds ratio, (replicate,) each; NaN where all patients have the same outcome."""
 

@@ -15,6 +15,7 @@ from scipy.special import ndtri
 from simtrials.core.arrays import BoolArray, FloatArray, IntArray
 from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.quantiles import normal_critical, normal_p_value, t_critical, t_p_value
+from simtrials.stats.shown import readable
 from simtrials.stats.studies import Studies
 from simtrials.stats.study_arrays import Alternative, checked_level, flat_studies, in_shape, sign_of
 from simtrials.stats.tau2 import Tau2Method, tau2_of
@@ -24,6 +25,7 @@ RATIOS_LOOKED_AT = np.geomspace(1.0, LARGEST_RATIO, 29)
 HALVINGS = 45
 
 
+@readable
 class WorstCase(NamedTuple):
     """Meta-analysis of the nonaffirmative studies alone, in the shape of the input without its last axis; NaN unless `status` is OK."""
 
@@ -43,6 +45,7 @@ class WorstCase(NamedTuple):
     """`MetaStatus`"""
 
 
+@readable
 class PublicationBiasSensitivity(NamedTuple):
     """Corrected meta-analysis, in the shape of the input without its last axis; NaN unless `status` is OK."""
 

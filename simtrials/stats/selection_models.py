@@ -21,9 +21,11 @@ from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.quantiles import normal_critical, normal_p_value
 from simtrials.stats.selection_kernels import STARTS, STARTS_OF_ONE_STEP, fit_all, typical_variance
 from simtrials.stats.selection_likelihood import critical_values
+from simtrials.stats.shown import readable
 from simtrials.stats.study_arrays import Alternative, checked_level, flat_studies, in_shape, sign_of
 
 
+@readable
 class SelectionFit(NamedTuple):
     """A step selection model, in the shape of the input without its last axis unless said otherwise; NaN unless `status` is OK."""
 

@@ -14,6 +14,7 @@ from simtrials.stats.meta_analysis import TAU2_METHODS, Tau2Choice
 from simtrials.stats.meta_shapes import Evidence, checked_share, checked_word, evidence_of, shaped
 from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.pooling import Pooled, pool
+from simtrials.stats.shown import readable
 from simtrials.stats.studies import Studies
 from simtrials.stats.tau2 import tau2_of
 
@@ -67,6 +68,7 @@ def with_predictor(evidence: Evidence, predictor: FloatArray) -> Studies:
     return evidence.studies(np.stack([np.ones_like(predictor), predictor], axis=-1))
 
 
+@readable
 class EggerTest(NamedTuple):
     """Results in the shape of the input without its last axis; NaN where the regression cannot be fitted."""
 
@@ -152,6 +154,7 @@ def _predictor(evidence: Evidence, predictor: Predictor, sample_size: ArrayLike 
     return np.asarray(size**power)
 
 
+@readable
 class BeggTest(NamedTuple):
     """Results in the shape of the input without its last axis."""
 

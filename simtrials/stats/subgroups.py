@@ -12,6 +12,7 @@ from simtrials.stats.heterogeneity import chi2_p_value
 from simtrials.stats.intervals import MarginRule
 from simtrials.stats.meta_analysis import Tau2Choice, meta_analysis, meta_regression
 from simtrials.stats.meta_status import MetaStatus
+from simtrials.stats.shown import readable
 
 Spread = Literal["separate", "shared"]
 OF_REGRESSION = ("estimate", "std_error", "lower", "upper", "p_value")
@@ -19,6 +20,7 @@ OF_BOTH = ("df", "tau2", "i2")
 OF_GROUPS = (*OF_REGRESSION, *OF_BOTH, "q", "q_p_value", "n_studies", "status")
 
 
+@readable
 class SubgroupAnalysis(NamedTuple):
     """Results for every subgroup, (..., subgroup), and for their difference, (...,); NaN where something cannot be estimated."""
 

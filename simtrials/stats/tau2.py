@@ -34,6 +34,7 @@ from simtrials.stats.meta_kernels import (
     why_not,
 )
 from simtrials.stats.meta_status import MetaStatus
+from simtrials.stats.shown import readable
 from simtrials.stats.studies import Studies
 
 Tau2Method = Literal["DL", "HE", "HS", "HSk", "SJ", "GENQ", "PM", "PMM", "EB", "ML", "REML"]
@@ -53,6 +54,7 @@ NARROW = 1e-15
 """Relative width at which a bracket cannot be halved any more."""
 
 
+@readable
 class Tau2(NamedTuple):
     """Between-study variances, (replicate,) each, in squared units of the effect."""
 

@@ -9,6 +9,7 @@ from scipy.special import ndtri
 from simtrials.core.arrays import FloatArray, IntArray
 from simtrials.core.kernels import kernel
 from simtrials.stats.meta_kernels import COLLINEAR, COLLINEAR_BELOW, evaluate, gather, log_likelihood, project, weigh, why_not
+from simtrials.stats.shown import readable
 from simtrials.stats.studies import Studies
 from simtrials.stats.tau2 import CONVERGED, LAST_STEP, NARROW, NOT_CONVERGED, root_of_q, slope, targets_of_q
 
@@ -18,6 +19,7 @@ STRIDE = 0.25
 LAST_STRIDE = 4_000
 
 
+@readable
 class Tau2Interval(NamedTuple):
     """Limits of the between-study variance, (replicate,) each."""
 

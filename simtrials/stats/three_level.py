@@ -16,6 +16,7 @@ from simtrials.stats.clusters import Clustered, clustered, gather_clusters
 from simtrials.stats.meta_kernels import COLLINEAR, COLLINEAR_BELOW, TOO_FEW_STUDIES, ZERO_VARIANCE, project
 from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.quantiles import normal_critical, normal_p_value, t_critical, t_p_value
+from simtrials.stats.shown import readable
 from simtrials.stats.variance_components import CONVERGED, GO_ON, HEIGHT, LOG_2PI, MEMORY, begin, likelihood_of_sums, next_point
 
 Likelihood = Literal["REML", "ML"]
@@ -27,6 +28,7 @@ NEGLIGIBLE = 1e-12
 """Share of the smallest sampling variance below which a component is 0."""
 
 
+@readable
 class ThreeLevel(NamedTuple):
     """A three-level meta-analysis, in the shape of the input without its last axis; coefficients last where a design was given."""
 

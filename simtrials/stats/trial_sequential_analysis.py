@@ -12,10 +12,12 @@ from simtrials.stats.influence import OWN_WEIGHTS_EXCLUDED, cumulative_meta_anal
 from simtrials.stats.meta_analysis import Tau2Choice
 from simtrials.stats.meta_shapes import checked_share, checked_word, evidence_of, shaped
 from simtrials.stats.meta_status import MetaStatus
+from simtrials.stats.shown import readable
 
 Alternative = Literal["two_sided", "greater", "less"]
 
 
+@readable
 class TrialSequentialAnalysis(NamedTuple):
     """By look, in the shape of the input; summaries in that shape without its last axis; NaN where something cannot be estimated."""
 

@@ -11,6 +11,7 @@ from simtrials.stats.meta_analysis import CI_RULES, TAU2_METHODS, CiRule, Tau2Ch
 from simtrials.stats.meta_shapes import checked_share, checked_word, evidence_of, shaped
 from simtrials.stats.meta_status import MetaStatus
 from simtrials.stats.pooling import pool
+from simtrials.stats.shown import readable
 from simtrials.stats.small_study import with_predictor
 from simtrials.stats.studies import Studies
 from simtrials.stats.tau2 import tau2_of
@@ -23,6 +24,7 @@ ROUNDING = 8 * float(np.finfo(np.float64).eps)
 """Share of the largest effect within which an effect lies on the center."""
 
 
+@readable
 class TrimAndFill(NamedTuple):
     """Results in the shape of the input without its last axis; NaN where something cannot be estimated."""
 

@@ -271,6 +271,8 @@ MISTAKES = {
     "outcome": (arms(), {"outcome": "respons"}, "outcome: 'respons' is not known; did you mean 'response'?"),
     "measure": (arms(), {"outcome": "response", "measure": "SMD"}, "measure: 'SMD' is none for counts of response; known:"),
     "method": (arms(), {"method": "RML"}, "method: no estimator called 'RML'; did you mean 'REML'?"),
+    "metafor's estimator": (arms(), {"method": "FE"}, "method: no estimator called 'FE'; metafor's 'FE' is 'common' here"),
+    "metafor's interval": (arms(), {"ci": "knha"}, "ci: no rule called 'knha'; metafor's 'knha' is 'hartung_knapp' here"),
     "ci": (arms(), {"ci": "henmi_copas"}, "ci: henmi_copas goes with the method DL, got REML"),
     "scores": (arms(), {"outcome": "response", "scores": "change"}, "scores: response is not computed from scores; leave it out"),
     "where": (arms(), {"where": "n_activ > 3"}, "where: no column called 'n_activ'"),
@@ -324,6 +326,21 @@ def test_all_problems_of_a_file_are_told_at_once():
     with pytest.raises(DeclarationError) as error:
         review(frame, "response")
     assert [problem.place for problem in error.value.problems] == ["n_active (line 3)", "responders_placebo (line 2)", "responders_placebo (line 4)"]
+
+
+@pytest.mark.parametrize(("text", "told"), [("study,yi,vi\n", "no rows"), ("study;yi;vi\na;0,2;0,1\n", "is not separated by commas")])
+def test_a_file_without_rows_or_with_semicolons_says_so(tmp_path, text, told):
+    path = tmp_path / "studies.csv"
+    path.write_text(text)
+    with pytest.raises(SimtrialsError, match=told):
+        review(str(path))
+
+
+def test_an_unknown_direction_of_scores_is_taken_for_down_and_said():
+    frame = scored().drop(columns="scale", errors="ignore")
+    told = "Lower scores are taken for better"
+    assert told in " ".join(review(frame, "severity").summary().split())
+    assert told not in review(frame, "severity", improves="down").summary()
 
 
 def test_an_unknown_method_or_figure_names_the_nearest():

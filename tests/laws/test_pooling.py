@@ -374,3 +374,19 @@ def test_wrong_shapes_are_named():
         meta_analysis(0.1, 1.0)
     with pytest.raises(ValueError, match="a design has shape"):
         meta_regression([0.1, 0.2, 0.3], [1.0, 1.0, 1.0], np.ones((2, 1)))
+
+
+def test_negative_variances_and_words_of_metafor_are_refused_with_what_to_do():
+    with pytest.raises(ValueError, match="vi holds variances, which are not negative"):
+        meta_analysis([0.2, 0.3], [0.1, -0.1])
+    with pytest.raises(ValueError, match="metafor's 'EE' is 'common' here"):
+        meta_analysis([0.2, 0.3], [0.1, 0.1], tau2="EE")
+
+
+def test_a_result_is_printed_by_name_and_its_status_in_words():
+    one, many = meta_analysis([0.2, 0.3], [0.1, 0.1]), meta_analysis(np.full((9, 3), 0.2), np.full(3, 0.1))
+    assert "estimate          0.25\n" in repr(one)
+    assert "status            0 (estimated)" in repr(one)
+    assert "[0.2, 0.2, 0.2, 0.2, ...], shape (9,)" in repr(many)
+    estimate, *_ = one
+    assert estimate == one.estimate

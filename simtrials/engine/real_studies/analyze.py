@@ -22,6 +22,7 @@ from simtrials.engine.real_trial.naming import source_of
 from simtrials.engine.real_trial.read import cell_texts
 from simtrials.stats.intervals import PredictionRule
 from simtrials.stats.meta_analysis import CI_RULES, TAU2_METHODS, CiRule, MetaAnalysis, Tau2Choice, meta_analysis, meta_regression
+from simtrials.stats.meta_status import called_here
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,9 +153,9 @@ def _unknown_rules(method: str, ci: str, prediction: str, moderating: tuple[str,
     estimators = [name for name in TAU2_METHODS if name != "GENQ"]
     problems = []
     if method not in estimators:
-        problems.append(Problem("method", f"no estimator called {method!r}{did_you_mean(method, estimators)}"))
+        problems.append(Problem("method", f"no estimator called {method!r}{called_here(method, estimators)}"))
     if ci not in CI_RULES:
-        problems.append(Problem("ci", f"no rule called {ci!r}{did_you_mean(ci, CI_RULES)}"))
+        problems.append(Problem("ci", f"no rule called {ci!r}{called_here(ci, CI_RULES)}"))
     if prediction not in PREDICTIONS:
         problems.append(Problem("prediction", f"no rule called {prediction!r}{did_you_mean(prediction, PREDICTIONS)}"))
     needs = {"profile_likelihood": "ML", "henmi_copas": "DL", "kenward_roger": "REML"}

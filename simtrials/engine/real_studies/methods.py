@@ -102,7 +102,7 @@ METHODS: dict[str, Method] = {
         Method("dersimonian_laird", "DerSimonian-Laird, Wald", pooled("DL", "wald")),
         Method("reml_wald", "REML, Wald", pooled("REML", "wald")),
         Method("reml_hartung_knapp", "REML, Hartung-Knapp", pooled("REML", "hartung_knapp")),
-        Method("reml_hartung_knapp_adhoc", "REML, Hartung-Knapp, not below 1", pooled("REML", "hartung_knapp_adhoc")),
+        Method("reml_hartung_knapp_adhoc", "REML, ad hoc Hartung-Knapp", pooled("REML", "hartung_knapp_adhoc")),
         Method("reml_kenward_roger", "REML, Kenward-Roger", pooled("REML", "kenward_roger")),
         Method("paule_mandel_hartung_knapp", "Paule-Mandel, Hartung-Knapp", pooled("PM", "hartung_knapp")),
         Method("profile_likelihood", "ML, profile likelihood", pooled("ML", "profile_likelihood")),

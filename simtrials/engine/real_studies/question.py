@@ -121,9 +121,15 @@ def question_of(
         raise DeclarationError(problems, source_of(table))
     if given and known is None and benefit is None:
         chosen.append("Positive effects are taken for benefit; --benefit lower says otherwise.")
+    if kind == "scores" and improves is None and not _scales_are_known(table):
+        chosen.append("Lower scores are taken for better; --improves up says otherwise. Effects are control minus drug, so that benefit is positive.")
     shown = MEASURES[measure or ("GEN" if given else fitting[0])]
     better: Benefit = benefit or (known.benefit if known is not None else "higher")
     return Question(known, shown, given, better, scores, improves or "down", tuple(chosen))
+
+
+def _scales_are_known(table: Table) -> bool:
+    return "scale" in table.columns and all(known_scale(scale) is not None for scale in cell_texts(table.columns["scale"]))
 
 
 def _own_roles(outcome: Outcome) -> tuple[str, ...]:
@@ -152,7 +158,8 @@ def _rows_with(table: Table, outcome: Outcome) -> int:
 def _no_columns(table: Table) -> str:
     return (
         "no effects can be computed: there are neither columns yi and vi (or sei), nor n_active, n_placebo and counts such as responders_active, "
-        f"responders_placebo, nor means and SDs of changes or endpoint scores; columns are {', '.join(table.columns)}"
+        "responders_placebo, nor change_mean_active, change_sd_active (or endpoint_mean_active, endpoint_sd_active) and the same of placebo; "
+        f"columns are {', '.join(table.columns)}"
     )
 
 
