@@ -277,8 +277,6 @@ def read_table(name: str, near: Path | None = None) -> Table:
     if not columns:
         raise SimtrialsError(f"{name} has no columns")
     n_rows = next(iter(columns.values())).shape[0]
-    if n_rows == 0:
-        raise SimtrialsError(f"{name} has a line of names and no rows")
     return Table(name, columns, n_rows, hashlib.sha256(content).hexdigest())
 
 

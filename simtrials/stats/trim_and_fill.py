@@ -103,7 +103,7 @@ def trim_and_fill(
     all_y = np.concatenate([y, np.where(within, filled, np.nan)], axis=-1)
     all_v = np.concatenate([v, np.where(within, sorted_v, np.nan)], axis=-1)
     known = missing.settled & (found == MetaStatus.OK)
-    result = meta_analysis(all_y, all_v, tau2=tau2, ci=ci, level=level, tau2_ci="none")
+    result = meta_analysis(all_y, np.where(all_v < 0, 0.0, all_v), tau2=tau2, ci=ci, level=level, tau2_ci="none")
     impossible = ~np.isin(result.status, (int(MetaStatus.OK), int(MetaStatus.NOT_CONVERGED), int(MetaStatus.SINGLE_STUDY)))
     failed = np.where(found != MetaStatus.OK, found, int(MetaStatus.NOT_CONVERGED))
     status = np.where(known | impossible, result.status, failed)

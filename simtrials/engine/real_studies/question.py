@@ -100,6 +100,8 @@ def question_of(
     """
     problems: list[Problem] = []
     chosen: list[str] = []
+    if table.n_rows == 0:
+        raise DeclarationError([Problem("", "the file has a line of names and no rows")], source_of(table))
     has_effects = column_of("yi", table) is not None and (column_of("vi", table) or column_of("sei", table)) is not None
     offered = {name: _rows_with(table, known) for name, known in OUTCOMES.items()}
     if outcome is None and not has_effects:
