@@ -37,6 +37,8 @@ RESULTS = (
     "engine/real_trial/outcome.py",
     "engine/real_studies/outcome.py",
     "engine/evidence/result.py",
+    "planning/power_curve.py",
+    "planning/sample_size.py",
 )
 FACES_OF_RESULTS = {Path(module): {"report"} for module in RESULTS}
 

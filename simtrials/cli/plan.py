@@ -1,0 +1,128 @@
+"""``simtrials power`` and ``simtrials size``: how many?"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from simtrials.cli.app import app
+from simtrials.cli.options import File, Json, Quiet, Set, changes, toml_value
+from simtrials.cli.progress import Bar
+
+Jobs = Annotated[int | None, typer.Option(help="Workers. Default: one per processor.", metavar="N")]
+Out = Annotated[str, typer.Option(help="Folder for results.", metavar="DIR")]
+
+
+@app.command(rich_help_panel="Plan")
+def power(
+    file: File,
+    over: Annotated[
+        list[str], typer.Option(help="Field and its values, such as design.n_patients=100,150,200; twice for all pairs.", metavar="PATH=VALUES")
+    ],
+    analysis: Annotated[list[str] | None, typer.Option(help="Analysis by name; repeat. Default: the primary ones, or all.", metavar="NAME")] = None,
+    replicates: Annotated[int | None, typer.Option(help="Simulated trials at each point. Default: as the scenario says.", metavar="N")] = None,
+    mcse: Annotated[float | None, typer.Option(help="Go on at each point until every power is this precise.", metavar="X")] = None,
+    jobs: Jobs = None,
+    out: Out = "results",
+    set_: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Power over a field of a scenario, or over two: a table and a figure, every point with the same luck.
+
+    Points are stored; asking again, or for more points, simulates only what is new.
+
+    Example:  simtrials power next_trial --over design.n_patients=100,200,300 --replicates 1024
+
+    See also: size, run, quick
+    """
+    from simtrials.core.errors import Stopped
+    from simtrials.engine.evidence.scenario import EvidenceScenario
+    from simtrials.engine.files import read
+    from simtrials.planning.power_curve import power_curve
+
+    scenario = read(file, changes(set_))
+    with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:
+        try:
+            found = power_curve(
+                scenario, _fields(over), analyses=analysis or (), n_replicates=replicates, mcse=mcse, n_jobs=jobs, out=out, progress=bar
+            )
+        except KeyboardInterrupt:
+            raise Stopped("stopped; run the same command to continue") from None
+    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
+    if not as_json and not quiet:
+        _saved(found, Path(out) / "points" / f"{scenario.name}-power")
+
+
+@app.command(rich_help_panel="Plan")
+def size(
+    file: File,
+    analysis: Annotated[str | None, typer.Option(help="The analysis that must reach the target.", metavar="NAME")] = None,
+    power: Annotated[float, typer.Option(help="Target: share of trials that show a benefit.", metavar="X")] = 0.8,
+    all_: Annotated[
+        str | None, typer.Option("--all", help="Analyses that must all show a benefit in the same trial, with commas.", metavar="NAMES")
+    ] = None,
+    precision: Annotated[float, typer.Option(help="Half-width of the 95% interval of the number, relative to it.", metavar="X")] = 0.03,
+    budget: Annotated[int, typer.Option(help="Most simulated trials.", metavar="N")] = 20_000,
+    most: Annotated[int | None, typer.Option(help="Largest number looked at. Default: 10,000 patients, or 500 trials.", metavar="N")] = None,
+    jobs: Jobs = None,
+    out: Out = "results",
+    set_: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """The smallest number of patients that reaches a power, with its 95% interval; of a review: how many further trials.
+
+    Says so where no number reaches the target. What was simulated is stored; asking again costs nothing.
+
+    Example:  simtrials size textbook_t --analysis t_test --power 0.9
+
+    See also: power, run, quick
+    """
+    from simtrials.core.errors import SimtrialsError, Stopped
+    from simtrials.engine.evidence.scenario import EvidenceScenario
+    from simtrials.engine.files import read
+    from simtrials.planning.sample_size import sample_size
+
+    scenario = read(file, changes(set_))
+    names = [name.strip() for name in (all_ or "").split(",") if name.strip()] + ([analysis] if analysis else [])
+    if not names:
+        raise SimtrialsError(f"name the analysis with --analysis; the scenario has {', '.join(scenario.analyses)}")
+    with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:
+        try:
+            found = sample_size(
+                scenario, list(dict.fromkeys(names)), power=power, precision=precision, budget=budget, most=most, n_jobs=jobs, out=out, progress=bar
+            )
+        except KeyboardInterrupt:
+            raise Stopped("stopped; run the same command to continue") from None
+    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
+    if not as_json and not quiet:
+        _saved(found, Path(out) / "points" / f"{scenario.name}-size")
+
+
+def _fields(words: list[str]) -> dict[str, list[Any]]:
+    """`path=1,2,3` words as values by path; a list in brackets is read as TOML."""
+    from simtrials.core.errors import SimtrialsError
+
+    found: dict[str, list[Any]] = {}
+    for word in words:
+        path, equals, values = word.partition("=")
+        if not equals or not path.strip() or not values.strip():
+            raise SimtrialsError(f"--over needs PATH=VALUES, such as design.n_patients=100,150,200, got {word!r}")
+        read = toml_value(values.strip() if values.strip().startswith("[") else f"[{values}]")
+        found[path.strip()] = read if isinstance(read, list) else [toml_value(value.strip()) for value in values.split(",")]
+    return found
+
+
+def _saved(found: Any, place: Path) -> None:
+    """The figure as SVG and PNG, and where it is; nothing where there is none to draw."""
+    from simtrials.core.errors import SimtrialsError
+
+    try:
+        paths = [place.with_suffix(f".{form}") for form in ("svg", "png")]
+        for path in paths:
+            found.plot(path)
+    except SimtrialsError:
+        return
+    typer.echo(f"  figure  {paths[0]}")

@@ -1,0 +1,248 @@
+"""The smallest number that reaches a power: a sequential search that simulates where it matters.
+
+Power is close to a line on the probit scale in sqrt(n): for a z test exactly, for others within any narrow range. The search finds the range from
+small samples, then simulates at and around the crossing, each point with luck of its own so that errors are independent, fits the line by maximum
+likelihood, and stops when the 95% interval of the crossing (Fieller) is as narrow as asked for.
+
+Source: Fieller (1954), Journal of the Royal Statistical Society B 16, 175-185; McCullagh and Nelder (1989), Generalized Linear Models, chapter 4.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from simtrials.core.arrays import FloatArray
+from simtrials.planning.points import Share
+
+Z95 = 1.959963984540054
+FIRST, BATCH = 512, 1024
+"""Trials of the first looks, and of each later one."""
+NEAR, WIDE = 0.35, 1.0
+"""Distance on the probit scale within which a point is near the target, and within which it enters the fit."""
+SPREAD = (1.0, 0.88, 1.13)
+"""Where the search looks in turn, as multiples of the crossing."""
+MOST_LOOKS = 60
+
+Simulate = Callable[[int, int], Share]
+"""Share of the first so many trials at a number that show a benefit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Where a fitted line crosses the target: the number, its 95% interval, and slope and intercept with their covariance."""
+
+    n: float
+    lower: float
+    upper: float
+    offset: int
+    coefficients: FloatArray
+    covariance: FloatArray
+
+    def power(self, n: float) -> tuple[float, float]:
+        """Power at a number, and its Monte Carlo standard error."""
+        x = np.array([1.0, math.sqrt(n + self.offset)])
+        z = float(x @ self.coefficients)
+        density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+        return float(ndtr(z)), density * math.sqrt(float(x @ self.covariance @ x))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer of a search: n and its interval, all of them feasible; power there; what was simulated; or why there is no answer."""
+
+    n: int | None
+    lower: int | None
+    upper: int | None
+    power: float
+    mcse: float
+    replicates: int
+    looks: tuple[tuple[int, Share], ...]
+    reason: str = ""
+    line: Crossing | None = None
+
+
+@dataclass(slots=True)
+class Search:
+    """A search for the smallest feasible number with a power of at least `target`.
+
+    simulate : number, replicates -> Share; asking for more extends what was simulated
+    step, least, most : feasible numbers are the multiples of `step` from `least` to `most`
+    nominal : share that shows a benefit without any effect, from which the first guess is made
+    offset : what is there already beside n, such as the studies of a review: power is a line in sqrt(n + offset)
+    precision : half-width of the 95% interval, relative to n, at which the search stops; budget : most trials
+    """
+
+    simulate: Simulate
+    target: float
+    step: int
+    least: int
+    most: int
+    nominal: float
+    precision: float
+    budget: int
+    offset: int = 0
+    looks: dict[int, Share] = field(default_factory=dict)
+
+    @property
+    def goal(self) -> float:
+        return float(ndtri(self.target))
+
+    @property
+    def spent(self) -> int:
+        """Trials simulated so far."""
+        return sum(share.of for share in self.looks.values())
+
+    def run(self, start: int) -> Found:
+        """Search from a first number."""
+        reached = self._approach(self.feasible(start))
+        if isinstance(reached, str):
+            return self._none(reached)
+        for turn in range(MOST_LOOKS):
+            crossing = self._crossing()
+            if crossing is not None and self._is_precise(crossing):
+                return self._answer(crossing)
+            if self.spent + BATCH > self.budget:
+                break
+            around = crossing.n if crossing is not None else reached
+            self._look(self.feasible(around * SPREAD[turn % len(SPREAD)]), BATCH)
+        crossing = self._crossing()
+        if crossing is None:
+            return self._none(f"power does not rise clearly enough with the number in {self.spent:,} trials to say where it reaches the target")
+        return self._answer(crossing)
+
+    def feasible(self, n: float) -> int:
+        """The smallest feasible number that is not below."""
+        whole = math.ceil(round(n / self.step, 9)) * self.step
+        return int(min(max(whole, self._floor), self._ceiling))
+
+    @property
+    def _floor(self) -> int:
+        return math.ceil(self.least / self.step) * self.step
+
+    @property
+    def _ceiling(self) -> int:
+        return self.most // self.step * self.step
+
+    def _look(self, n: int, more: int) -> Share:
+        before = self.looks[n].of if n in self.looks else 0
+        self.looks[n] = self.simulate(n, before + more)
+        return self.looks[n]
+
+    def _approach(self, n: int) -> int | str:
+        """A number whose power is near the target, or why there is none."""
+        seen: list[int] = []
+        for _ in range(20):
+            share = self._look(n, FIRST)
+            seen.append(n)
+            z = float(ndtri((share.shown + 0.5) / (share.of + 1)))
+            if abs(z - self.goal) < NEAR:
+                return n
+            if z < self.goal and n == self._ceiling:
+                return self._too_few()
+            if z > self.goal and n == self._floor:
+                return n
+            n = self._next(n, z, seen)
+            if n in seen and self.looks[n].of >= 4 * FIRST:
+                return n
+        return n
+
+    def _next(self, n: int, z: float, seen: Sequence[int]) -> int:
+        """The next number by the line through the share without effect at n = 0, never more than eightfold away."""
+        without = float(ndtri(self.nominal))
+        slope = (z - without) / math.sqrt(n + self.offset)
+        wanted = ((self.goal - without) / slope) ** 2 - self.offset if slope > 0 else math.inf
+        below = [m for m in seen if self._z(m) < self.goal]
+        above = [m for m in seen if self._z(m) >= self.goal]
+        wanted = min(max(wanted, n / 8), (n or self.step) * 8)
+        if below and above and not max(below) < wanted < min(above):
+            wanted = (max(below) + min(above)) / 2
+        return self.feasible(wanted)
+
+    def _z(self, n: int) -> float:
+        share = self.looks[n]
+        return float(ndtri((share.shown + 0.5) / (share.of + 1)))
+
+    def _too_few(self) -> str:
+        """The largest number does not reach the target: by how much, and whether power still rises."""
+        top = self._look(self._ceiling, max(0, 4 * FIRST - self.looks[self._ceiling].of))
+        lower = self._look(self.feasible(self._ceiling / 4), 4 * FIRST)
+        clear = top.value - lower.value > 2 * math.hypot(top.mcse, lower.mcse)
+        rest = "more might" if clear else f"no number will: power is no higher than at {self.feasible(self._ceiling / 4):,}"
+        return f"no number up to {self._ceiling:,} reaches the target; power there is {100 * top.value:.1f}%, and {rest}"
+
+    def _crossing(self) -> Crossing | None:
+        """The fitted crossing from the points that are not far from the target; None while it cannot be told."""
+        near = {n: share for n, share in self.looks.items() if abs(self._z(n) - self.goal) < WIDE}
+        if len(near) < 2:
+            return None
+        root = np.sqrt(np.array(list(near), dtype=np.float64) + self.offset)
+        fitted = probit_line(root, np.array([s.shown for s in near.values()], float), np.array([s.of for s in near.values()], float))
+        return None if fitted is None else crossing(*fitted, self.goal, self.offset)
+
+    def _is_precise(self, found: Crossing) -> bool:
+        """The interval of feasible numbers is narrow enough, or that of the crossing lies between two of them."""
+        feasible = (self.feasible(found.upper) - self.feasible(found.lower)) / 2
+        fine = feasible <= self.precision * found.n or (found.upper - found.lower) / 2 <= self.step / 4
+        return self.spent >= 4 * BATCH and fine
+
+    def _answer(self, found: Crossing) -> Found:
+        n, lower, upper = (self.feasible(value) for value in (found.n, found.lower, found.upper))
+        power, mcse = found.power(n)
+        return Found(n, lower, upper, power, mcse, self.spent, tuple(sorted(self.looks.items())), line=found)
+
+    def _none(self, reason: str) -> Found:
+        best = max(self.looks.values(), key=lambda share: share.value)
+        return Found(None, None, None, best.value, best.mcse, self.spent, tuple(sorted(self.looks.items())), reason)
+
+
+def probit_line(x: FloatArray, shown: FloatArray, of: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+    """Intercept and slope of probit(share) = a + b x by maximum likelihood, and their covariance; None where they are not determined.
+
+    Parameters
+    ----------
+    x, shown, of : (k,) places, successes and trials
+    """
+    design = np.column_stack([np.ones_like(x), x])
+    share = (shown + 0.5) / (of + 1)
+    z = ndtri(share)
+    for _ in range(50):
+        density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+        mean = ndtr(z)
+        weight = of * density**2 / np.maximum(mean * (1 - mean), 1e-12)
+        information = design.T @ (weight[:, np.newaxis] * design)
+        if np.linalg.cond(information) > 1e14:
+            return None
+        working = z + (shown / of - mean) / np.maximum(density, 1e-12)
+        coefficients = np.linalg.solve(information, design.T @ (weight * working))
+        new = design @ coefficients
+        if np.max(np.abs(new - z)) < 1e-10:
+            break
+        z = new
+    return np.asarray(coefficients, dtype=np.float64), np.asarray(np.linalg.inv(information), dtype=np.float64)
+
+
+def crossing(coefficients: FloatArray, covariance: FloatArray, goal: float, offset: int = 0) -> Crossing | None:
+    """Where the line crosses the goal, with Fieller's 95% interval; None where the slope is not clearly positive."""
+    a, b = coefficients
+    bend = b**2 - Z95**2 * covariance[1, 1]
+    if b <= 0 or bend <= 0:
+        return None
+    middle = (goal - a) * b + Z95**2 * covariance[0, 1]
+    rest = (goal - a) ** 2 - Z95**2 * covariance[0, 0]
+    root = math.sqrt(max(middle**2 - bend * rest, 0.0))
+    low, high = (middle - root) / bend, (middle + root) / bend
+    center = (goal - a) / b
+    if center <= 0:
+        return None
+    return Crossing(center**2 - offset, max(low, 0.0) ** 2 - offset, high**2 - offset, offset, coefficients, covariance)
+
+
+def plain(found: Found) -> dict[str, Any]:
+    """Plain values."""
+    looks = [{"n": n, "shown": share.shown, "of": share.of, "failed": share.failed} for n, share in found.looks]
+    shown = {"n": found.n, "lower": found.lower, "upper": found.upper, "power": found.power, "mcse": found.mcse, "replicates": found.replicates}
+    return shown | {"looks": looks, "reason": found.reason}

@@ -1,0 +1,168 @@
+"""Power curves: dots with their Monte Carlo intervals, the fitted line thin, a closed form dotted, target and chosen number marked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from simtrials.core.errors import SimtrialsError
+from simtrials.core.measures import wilson
+from simtrials.planning.points import Share
+from simtrials.planning.power_curve import PowerCurve
+from simtrials.planning.sample_size import SampleSize
+from simtrials.planning.search import Found
+from simtrials.report import look, numbers
+from simtrials.report.figures.canvas import Sheet, apart, finished, number_axis, round_steps, save, sheet, styled, text_width
+from simtrials.report.planning.text import field_in_words, name_in_words
+
+BODY_MM, LEFT_MM, RIGHT_MM, BOTTOM_MM, TOP_MM = 84.0, 13.0, 46.0, 12.5, 5.0
+MARKERS = ("o", "s", "^", "D", "v", "P")
+MOST_LINES = len(MARKERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One analysis: where it was simulated, its shares there, and what a closed form says."""
+
+    label: str
+    x: Sequence[float]
+    shares: Sequence[Share]
+    exact: Mapping[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class PowerCurves:
+    """Several curves over one field; `found` marks the answer of a search."""
+
+    title: str
+    x_label: str
+    curves: Sequence[Curve]
+    target: float
+    sentence: str
+    found: Found | None = None
+
+    def table(self) -> list[tuple[str, ...]]:
+        """The numbers behind the figure."""
+        rows: list[tuple[str, ...]] = [("analysis", self.x_label, "power", "mcse", "n_replicates", "closed_form")]
+        for curve in self.curves:
+            for x, share in zip(curve.x, curve.shares, strict=True):
+                exact = repr(curve.exact[x]) if x in curve.exact else ""
+                rows.append((curve.label, repr(x), repr(share.value), repr(share.mcse), str(share.of), exact))
+        return rows
+
+    def draw(self) -> Figure:
+        """Power in percent from 0 to 100 over the field."""
+        page = sheet(BODY_MM, self.title, self._how_to_read())
+        width, height = look.WIDE_MM - LEFT_MM - RIGHT_MM, BODY_MM - BOTTOM_MM - TOP_MM
+        axes = page.axes(LEFT_MM, BOTTOM_MM, width, height, sides="left bottom")
+        every = [x for curve in self.curves for x in curve.x]
+        pad = 0.05 * (max(every) - min(every)) or 1.0
+        low, high = min(every) - pad, max(every) + pad
+        axes.set_xlim(low, high)
+        axes.set_ylim(0, 104)
+        number_axis(axes.xaxis, round_steps(low, high))
+        number_axis(axes.yaxis, [0, 20, 40, 60, 80, 100])
+        axes.set_xlabel(self.x_label)
+        axes.set_ylabel("power (%)")
+        axes.axhline(100 * self.target, color=look.INK, lw=look.AXIS_PT, ls=(0, (4, 2.5)), zorder=1)
+        self._answer(axes)
+        ends = [self._curve(axes, i, curve, (low, high)) for i, curve in enumerate(self.curves)]
+        self._names(page, ends, height)
+        target = f"target {numbers.percent(self.target)}"
+        page.text(LEFT_MM + 1.0, BOTTOM_MM + height * self.target / 1.04 + 1.8, target, look.NOTE_PT, color=look.SECONDARY)
+        return finished(page)
+
+    def _how_to_read(self) -> str:
+        parts = ["Mark: simulated power with its 95% Monte Carlo interval."]
+        if self.found is not None and self.found.n is not None:
+            parts.append("Line: fitted on the probit scale; shaded: 95% interval of the number.")
+        if any(curve.exact for curve in self.curves):
+            parts.append("Dotted: closed form.")
+        return " ".join(parts)
+
+    def _answer(self, axes: Axes) -> None:
+        if self.found is None or self.found.n is None or self.found.line is None:
+            return
+        axes.axvspan(float(self.found.line.lower), float(self.found.line.upper), color=look.ZONE, lw=0, zorder=0)
+        axes.axvline(self.found.n, color=look.ACCENT, lw=look.AXIS_PT, zorder=1)
+        x = np.linspace(*axes.get_xlim(), 300)
+        x = x[x + self.found.line.offset > 0]
+        axes.plot(x, [100 * self.found.line.power(float(one))[0] for one in x], color=look.ACCENT, lw=0.8, zorder=2)
+
+    def _curve(self, axes: Axes, i: int, curve: Curve, limits: tuple[float, float]) -> float:
+        """Draws a curve; the height at which it ends, in percent."""
+        x = np.array(curve.x, dtype=np.float64)
+        order = np.argsort(x)
+        y = np.array([100 * share.value for share in curve.shares])
+        ends = np.array([wilson(share.shown, share.of) for share in curve.shares])
+        color = look.ACCENT if len(self.curves) == 1 else look.LEVELS[i % len(look.LEVELS)]
+        axes.vlines(x, 100 * ends[:, 0], 100 * ends[:, 1], color=look.PALE_ACCENT, lw=3.0, zorder=2)
+        if self.found is None:
+            axes.plot(x[order], y[order], color=color, lw=0.8, zorder=3)
+        axes.plot(x, y, MARKERS[i], color=color, ms=look.MARKER_PT, ls="none", zorder=4)
+        if curve.exact:
+            known = sorted(curve.exact)
+            axes.plot(known, [100 * curve.exact[one] for one in known], color=look.INK, lw=look.AXIS_PT, ls=(0, (1, 1.6)), zorder=3)
+        return float(y[order][-1])
+
+    def _names(self, page: Sheet, ends: Sequence[float], height: float) -> None:
+        """Each curve by its name at its right end."""
+        order = np.argsort(ends)
+        places = apart([BOTTOM_MM + height * ends[i] / 104 for i in order], [3.4] * len(order), BOTTOM_MM, BOTTOM_MM + height, 0.4)
+        for i, place in zip(order, places, strict=True):
+            page.text(look.WIDE_MM - RIGHT_MM + 2.0, place, _short(self.curves[i].label, RIGHT_MM - 3.0), look.NOTE_PT)
+
+
+def _short(label: str, width: float) -> str:
+    while text_width(label, look.NOTE_PT) > width:
+        label = label[:-2] + "…"
+    return label
+
+
+def curve_drawing(curve: PowerCurve) -> PowerCurves:
+    """The drawing of a power curve over one field of numbers."""
+    (path, values), *more = curve.over.items()
+    if more or not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        raise SimtrialsError("a power curve is drawn over one field of numbers; see the table for others")
+    curves = []
+    for name in curve.analyses[:MOST_LINES]:
+        exact = {float(point.values[0]): point.closed_form[name] for point in curve.points if name in point.closed_form}
+        x = [float(point.values[0]) for point in curve.points]
+        curves.append(Curve(name_in_words(curve.scenario, name), x, [point.shares[name] for point in curve.points], exact))
+    words = field_in_words(path)
+    title, label = f"Power over {words}: {curve.scenario.name}", "patients randomized" if words == "patients" else words
+    return PowerCurves(title, label, curves, curve.scenario.target_power, f"Power of {len(curves)} analyses over {words}.")
+
+
+def size_drawing(size: SampleSize) -> PowerCurves:
+    """The drawing of a search."""
+    words = field_in_words(size.feasible.path)
+    looks = size.found.looks
+    label = ", ".join(name_in_words(size.scenario, name) for name in size.analyses)
+    exact = {float(n): power for n, power in size.closed_form.items()}
+    curve = Curve(label, [float(n) for n, _ in looks], [share for _, share in looks], exact)
+    title, axis = f"How many {words}? {size.scenario.name}", "patients randomized" if words == "patients" else words
+    sentence = f"{size.found.n} {words} reach {numbers.percent(size.target)}%." if size.found.n is not None else f"{size.found.reason}."
+    return PowerCurves(title, axis, [curve], size.target, sentence, size.found)
+
+
+def draw_curve(curve: PowerCurve, path: str | Path | None) -> Any:
+    """The figure of a power curve, saved when a path is given."""
+    return _drawn(curve_drawing(curve), path)
+
+
+def draw_size(size: SampleSize, path: str | Path | None) -> Any:
+    """The figure of a search, saved when a path is given."""
+    return _drawn(size_drawing(size), path)
+
+
+def _drawn(drawing: PowerCurves, path: str | Path | None) -> Figure:
+    with styled():
+        figure = drawing.draw()
+    if path is not None:
+        save(figure, path)
+    return figure

@@ -1,0 +1,82 @@
+"""What the terminal shows of power curves and sample sizes. Plain text, 80 columns."""
+
+from simtrials.engine.evidence.scenario import EvidenceScenario
+from simtrials.engine.files import Readable
+from simtrials.planning.points import Share
+from simtrials.planning.power_curve import PowerCurve
+from simtrials.planning.sample_size import SampleSize
+from simtrials.report import numbers
+from simtrials.report.evidence.rows import labels_of as synthesis_labels
+from simtrials.report.evidence.rows import question_of as question_of_synthesis
+from simtrials.report.names import labels_of, question_of
+from simtrials.report.sentences import listed
+from simtrials.report.text import INDENT, aligned, paragraph
+
+
+def name_in_words(scenario: Readable, name: str, alone: bool = False) -> str:
+    """`severity`, or `severity, ANCOVA` where the question has several analyses."""
+    if isinstance(scenario, EvidenceScenario):
+        question, label = question_of_synthesis(scenario, name), synthesis_labels(scenario)[name]
+        questions = [question_of_synthesis(scenario, one) for one in scenario.syntheses]
+    else:
+        question, label = question_of(scenario, name), labels_of(scenario)[name]
+        questions = [question_of(scenario, one) for one in scenario.analyses]
+    return question if questions.count(question) == 1 or alone else f"{question}, {label}"
+
+
+def field_in_words(path: str) -> str:
+    """`patients`, or the last part of a path."""
+    known = {"design.n_patients": "patients", "studies.further.0.copies": "further trials"}
+    return known.get(path, path.rpartition(".")[2].replace("_", " "))
+
+
+def in_percent(share: Share) -> str:
+    """`80.1 ± 0.5`; a dash where nothing could be analyzed."""
+    return numbers.DASH if share.failed == share.of else numbers.share(share.shown, share.of)
+
+
+def curve_summary(curve: PowerCurve) -> str:
+    """The table of a power curve: a row for each point."""
+    heads = [field_in_words(path) for path in curve.over]
+    names = [name_in_words(curve.scenario, name) for name in curve.analyses]
+    exact = {name for point in curve.points for name in point.closed_form}
+    lines = [[*heads, *(f"{name}, %" for name in names), *(f"closed form, {name_in_words(curve.scenario, one)}" for one in exact)]]
+    for point in curve.points:
+        shown = [in_percent(point.shares[name]) for name in curve.analyses]
+        known = [numbers.fixed(100 * point.closed_form[one], 1) if one in point.closed_form else numbers.DASH for one in exact]
+        lines.append([*(_value(value) for value in point.values), *shown, *known])
+    counts = {share.of for point in curve.points for share in point.shares.values()}
+    failed = sum(share.failed for point in curve.points for share in point.shares.values())
+    most = numbers.whole(max(counts))
+    each = most if len(counts) == 1 else f"{numbers.whole(min(counts))} to {most}"
+    note = f"±: 95% Monte Carlo interval, {each} simulated {_noun(curve.scenario)} at each point, all with the same luck."
+    note += f" {numbers.whole(failed)} failed."
+    table = aligned(lines, right=tuple(range(len(lines[0]))), flexible=tuple(range(len(heads), len(lines[0]))))
+    return "\n".join([paragraph(f"{curve.scenario.name}: power over {listed(heads)}"), table, paragraph(note, INDENT)])
+
+
+def _value(value: object) -> str:
+    return numbers.plain(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def _noun(scenario: Readable) -> str:
+    return "reviews" if isinstance(scenario, EvidenceScenario) else "trials"
+
+
+def size_summary(size: SampleSize) -> str:
+    """`352 patients (95% interval 346 to 360); power there 80.1 ± 0.5`, what it took, and the other analyses there."""
+    found, what = size.found, field_in_words(size.feasible.path)
+    asked = listed([name_in_words(size.scenario, name) for name in size.analyses])
+    every = "all of " if len(size.analyses) > 1 else ""
+    cost = f"{numbers.whole(found.replicates)} {_noun(size.scenario)} simulated, {numbers.duration(size.seconds)}"
+    if found.n is None or found.lower is None or found.upper is None:
+        return "\n".join([paragraph(f"{size.scenario.name}: {every}{asked}: {found.reason}.", INDENT), f"{INDENT}{cost}"])
+    power = numbers.rounded(100 * found.power, 100 * found.mcse, 1)
+    half = numbers.rounded(100 * numbers.Z95 * found.mcse, 100 * found.mcse, 1)
+    answer = f"{numbers.whole(found.n)} {what} (95% interval {numbers.whole(found.lower)} to {numbers.whole(found.upper)})"
+    lines = [paragraph(f"{answer} for {numbers.percent(size.target)}% power in {every}{asked}; power there {power} ± {half}", INDENT)]
+    lines.append(paragraph(f"{size.feasible.why}; {cost}" if size.feasible.why else cost, INDENT))
+    rest = [f"{name_in_words(size.scenario, name)} {in_percent(share)}" for name, share in size.others.items() if [name] != list(size.analyses)]
+    if rest:
+        lines.append(paragraph(f"at {numbers.whole(found.n)} {what}: {', '.join(rest)}", INDENT))
+    return "\n".join(lines)

@@ -1,0 +1,157 @@
+"""Planning questions: points are stored and shared, faults are told before anything is simulated, answers are feasible."""
+
+import json
+
+import examples
+import pytest
+from contracts.test_cli import call
+
+from simtrials.core.errors import DeclarationError, SimtrialsError
+from simtrials.engine.files import scenario_from
+from simtrials.engine.run import run
+from simtrials.planning.points import Points
+from simtrials.planning.power_curve import power_curve
+from simtrials.planning.sample_size import feasible_numbers, sample_size
+from simtrials.report.toml import scenario_toml
+
+TRIAL = {
+    "name": "two_means",
+    "seed": 5,
+    "n_replicates": 512,
+    "design": {"kind": "fixed", "n_patients": 40, "allocation": {"kind": "blocks", "block_size": 4}},
+    "endpoints": {"score": {"kind": "continuous", "effects": {"active": {"kind": "constant", "points": 0.5}}}},
+    "analyses": {
+        "t_test": {"kind": "t_test", "endpoint": "score"},
+        "loose": {"kind": "t_test", "endpoint": "score", "alpha": 0.2},
+    },
+}
+
+
+def trial(**changes):
+    return scenario_from(TRIAL | changes)
+
+
+def test_a_curve_is_the_run_at_each_point_and_asking_twice_simulates_nothing(tmp_path):
+    calls = []
+    asked = {"design.n_patients": [40, 80]}
+    curve = power_curve(trial(), asked, n_jobs=1, out=tmp_path, progress=lambda *told: calls.append(told))
+    at_80 = run(scenario_from(TRIAL | {"design": TRIAL["design"] | {"n_patients": 80}}), n_jobs=1, out=tmp_path, null=False)
+    frame = curve.to_frame().set_index(["design.n_patients", "analysis"])
+    assert frame.loc[(80, "t_test"), "power"] == at_80.measure("t_test", "power").value
+    assert frame.loc[(80, "t_test"), "closed_form"] == pytest.approx(frame.loc[(80, "t_test"), "power"], abs=4 * frame.loc[(80, "t_test"), "mcse"])
+    assert calls
+    calls.clear()
+    assert power_curve(trial(), asked, n_jobs=1, out=tmp_path, progress=lambda *told: calls.append(told)).to_dict() == curve.to_dict()
+    assert calls == []
+    more = power_curve(trial(), {"design.n_patients": [40, 80, 120]}, n_jobs=1, out=tmp_path, progress=lambda *told: calls.append(told))
+    assert {label for label, *_ in calls} == {"n patients 120"}
+    assert more.points[:2] == curve.points
+
+
+def test_all_pairs_of_two_fields_are_simulated(tmp_path):
+    asked = {"design.n_patients": [40, 80], "endpoints.score.effects.active.points": [0.0, 0.5]}
+    curve = power_curve(trial(), asked, analyses=["t_test"], n_jobs=1, out=tmp_path)
+    powers = {point.values: point.shares["t_test"].value for point in curve.points}
+    assert list(powers) == [(40, 0.0), (40, 0.5), (80, 0.0), (80, 0.5)]
+    assert powers[80, 0.5] > powers[40, 0.5] > powers[40, 0.0]
+    with pytest.raises(SimtrialsError, match="over one field of numbers"):
+        curve.plot()
+
+
+def test_precision_is_reached_at_every_point(tmp_path):
+    curve = power_curve(trial(), {"design.n_patients": [40, 80]}, mcse=0.01, n_jobs=1, out=tmp_path)
+    assert all(share.mcse <= 0.01 for point in curve.points for share in point.shares.values())
+
+
+def test_independent_points_have_luck_of_their_own_and_the_others_that_of_the_scenario(tmp_path):
+    from simtrials.engine.workers import Workers
+
+    points = Points.of(trial(), tmp_path, Workers(1, "serial", None, None))
+    same, own = points.at({}), points.at({}, independent=40)
+    assert same.share(["t_test"], 512) != own.share(["t_test"], 512)
+    assert abs(same.share(["t_test"], 512).value - own.share(["t_test"], 512).value) < 0.15
+    every = points.at({}).share(["t_test", "loose"], 512)
+    assert every == points.at({}).share(["t_test"], 512)
+
+
+def test_the_size_of_a_t_test_is_that_of_the_closed_form_within_its_interval(tmp_path):
+    size = sample_size(trial(), "t_test", n_jobs=1, out=tmp_path)
+    assert size.found.lower <= 128 <= size.found.upper
+    assert size.n % 4 == 0
+    assert (size.found.upper - size.found.lower) / 2 <= 0.03 * size.n + 4
+    assert size.others["loose"].value > size.others["t_test"].value
+    again = sample_size(trial(), "t_test", n_jobs=1, out=tmp_path)
+    assert again.to_dict() == size.to_dict()
+    assert "patients (95% interval" in size.summary()
+
+
+def test_where_no_number_will_do_that_is_said_instead_of_a_bound(tmp_path):
+    nothing = trial(endpoints={"score": {"kind": "continuous"}})
+    size = sample_size(nothing, "t_test", most=400, n_jobs=1, out=tmp_path)
+    assert size.n is None
+    assert "no number up to 400 reaches the target" in size.found.reason
+    assert "no number will" in size.found.reason
+    weak = trial(endpoints={"score": {"kind": "continuous", "effects": {"active": {"kind": "constant", "points": 0.2}}}})
+    size = sample_size(weak, "t_test", most=100, n_jobs=1, out=tmp_path)
+    assert size.n is None
+    assert "more might" in size.found.reason
+
+
+def test_numbers_are_those_of_the_allocation():
+    assert feasible_numbers(trial(), None).step == 4
+    thirds = {"kind": "fixed", "n_patients": 42, "allocation_ratio": [1, 2], "allocation": {"kind": "complete"}}
+    assert feasible_numbers(trial(design=thirds), None).step == 3
+    with pytest.raises(SimtrialsError, match="declare what a further trial is like"):
+        feasible_numbers(examples.evidence(), None)
+
+
+def test_how_many_further_trials_a_review_needs(tmp_path):
+    studies = examples.evidence_tables()["studies"] | {"further": [{"n_active": 40, "n_control": 40, "weeks": 8.0, "crp_rule": "enriched"}]}
+    scenario = examples.evidence(studies=studies, syntheses={"response": {"kind": "pooled", "outcome": "response", "ci": "wald"}})
+    size = sample_size(scenario, "response", power=0.8, precision=0.2, n_jobs=1, out=tmp_path)
+    assert size.n is not None
+    assert 1 <= size.n <= 60
+    assert "further trials" in size.summary()
+
+
+MISTAKES = [
+    ({"design.n_patients": []}, {}, "has no values"),
+    ({"design.n_patients": [40, 40]}, {}, "the same value twice"),
+    ({}, {}, "name one field"),
+    ({"design.n_patients": [40]}, {"analyses": ["t_tset"]}, "did you mean 't_test'"),
+    ({"design.n_patients": [40]}, {"mcse": 2.0}, "between 0 and 0.5"),
+    ({"n_replicates": [40]}, {}, "changes nothing that is simulated"),
+]
+
+
+@pytest.mark.parametrize(("over", "given", "told"), MISTAKES)
+def test_mistakes_are_told_before_anything_is_simulated(over, given, told, tmp_path):
+    with pytest.raises(SimtrialsError, match=told):
+        power_curve(trial(), over, out=tmp_path, **given)
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_every_value_that_a_scenario_cannot_have_is_told_at_once(tmp_path):
+    with pytest.raises(DeclarationError) as found:
+        power_curve(trial(), {"design.n_patients": [1, 40, "many"]}, out=tmp_path)
+    assert len(found.value.problems) == 2
+    assert "at design.n_patients = 1" in str(found.value)
+
+
+def test_the_commands_print_write_and_refuse(tmp_path):
+    (tmp_path / "two_means.toml").write_text(scenario_toml(trial()))
+    told = call("power", "two_means.toml", "--over", "design.n_patients=40,80", "--replicates", "256", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "power over patients" in told.stdout
+    assert (tmp_path / "results" / "points" / "two_means-power.svg").is_file()
+    sized = call("size", "two_means.toml", "--analysis", "t_test", "--json", cwd=tmp_path)
+    assert sized.returncode == 0, sized.stderr
+    assert json.loads(sized.stdout)["n"] % 4 == 0
+    for words in (
+        ["size", "two_means.toml"],
+        ["size", "two_means.toml", "--analysis", "t_tset"],
+        ["power", "two_means.toml", "--over", "n_patients"],
+    ):
+        refused = call(*words, cwd=tmp_path)
+        assert refused.returncode == 2
+        assert "Traceback" not in refused.stderr
