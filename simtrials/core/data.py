@@ -141,7 +141,8 @@ class Estimates:
     The test compares `statistic` with the critical value of t on `df` degrees of freedom (infinite: normal), unless `p_value` is given.
     The interval is estimate +- critical value x std_error unless `lower` and `upper` are given. Ratios are on the log scale. `decision` is
     given by analyses that do not test: 1 for a benefit shown, -1 for harm, 0 for neither. `truth` is the value of the estimand in each trial,
-    where it depends on the trial's patients. `flags` are things to count, (R,) bool by name; `numbers` are things to average, (R,) by name.
+    where it depends on the trial's patients. `flags` are things to count, (R,) bool by name, or 1, 0 and NaN where there is nothing to
+    count; `numbers` are things to average, (R,) by name.
     """
 
     estimate: FloatArray
@@ -156,14 +157,14 @@ class Estimates:
     p_value: FloatArray | None = None
     decision: AnyArray | None = None
     truth: FloatArray | None = None
-    flags: Mapping[str, BoolArray] = field(default_factory=dict)
+    flags: Mapping[str, AnyArray] = field(default_factory=dict)
     numbers: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def tested_by(self, statistic: FloatArray, status: AnyArray) -> "Estimates":
         """The same estimates with another test, which is compared with the normal distribution; its status says what can be concluded."""
         return replace(self, statistic=statistic, df=np.full(statistic.shape, np.inf), status=status)
 
-    def counting(self, flags: Mapping[str, BoolArray]) -> "Estimates":
+    def counting(self, flags: Mapping[str, AnyArray]) -> "Estimates":
         """The same estimates with these things to count."""
         return replace(self, flags=dict(flags))
 

@@ -41,7 +41,7 @@ class Judged:
     benefit: BoolArray
     status: AnyArray
     truth: FloatArray | None = None
-    flags: Mapping[str, BoolArray] = field(default_factory=dict)
+    flags: Mapping[str, AnyArray] = field(default_factory=dict)
     numbers: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
@@ -77,6 +77,7 @@ class Tally:
     significant: FloatArray = field(default_factory=lambda: np.zeros(3))
     failures: dict[int, int] = field(default_factory=dict)
     flags: dict[str, int] = field(default_factory=dict)
+    flags_of: dict[str, int] = field(default_factory=dict)
     numbers: dict[str, FloatArray] = field(default_factory=dict)
     """name -> how many replicates have the number, its sum and its sum of squares"""
 
@@ -115,7 +116,9 @@ class Tally:
         for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
             self.failures[code] = self.failures.get(code, 0) + count
         for label, flag in judged.flags.items():
-            self.flags[label] = self.flags.get(label, 0) + int(flag.sum())
+            known = ~np.isnan(flag) if flag.dtype.kind == "f" else np.ones(flag.shape, dtype=bool)
+            self.flags[label] = self.flags.get(label, 0) + int(flag[known].sum())
+            self.flags_of[label] = self.flags_of.get(label, 0) + int(known.sum())
         for label, number in judged.numbers.items():
             finite = number[np.isfinite(number)]
             sums = np.array([finite.size, finite.sum(), (finite * finite).sum()])
@@ -136,7 +139,7 @@ class Tally:
         yield from self._intervals()
         yield from self._among_significant()
         for label, count in self.flags.items():
-            yield self._share(label, count, self.n)
+            yield self._share(label, count, self.flags_of[label])
         for label, sums in self.numbers.items():
             yield self._mean(label, *sums)
 

@@ -14,7 +14,7 @@ from simtrials.evidence.fidelities.base import EARLIER, REPORTED, SUBGROUP
 from simtrials.evidence.outcomes import OF_COUNTS, OF_MEANS, ReviewedOutcome, TrueEffects
 from simtrials.evidence.prepare import STUDY_COLUMNS, fitting
 from simtrials.evidence.reporting import OutcomeSelection
-from simtrials.evidence.studies import Studies
+from simtrials.evidence.studies import Listed, Studies
 from simtrials.evidence.studies.base import CRP_RULES
 from simtrials.evidence.syntheses import Synthesis
 from simtrials.evidence.table import Measured
@@ -23,9 +23,6 @@ from simtrials.trial.allocations import Complete
 from simtrials.trial.checks import Draft, trial_problems
 from simtrials.trial.designs import Fixed
 from simtrials.trial.endpoints import Endpoint
-
-OCCURRING = 8192
-"""So many studies are drawn, over all places, to see which kinds can occur."""
 
 
 def evidence_problems(draft: Draft) -> Iterator[Problem]:
@@ -61,7 +58,7 @@ def evidence_problems(draft: Draft) -> Iterator[Problem]:
     if draft.has("fidelity", "practices", "extraction", "departures"):
         views = frozenset({REPORTED}.union(*(step.views for step in parts["extraction"])))
         yield from parts["fidelity"].problems(views, parts["practices"], parts["departures"])
-        if EARLIER in views and draft.has("outcomes", "endpoints"):
+        if EARLIER in views and draft.has("outcomes", "endpoints", "studies"):
             yield from _a_visit_comes_before(draft, parts["outcomes"], parts["endpoints"])
 
 
@@ -199,19 +196,18 @@ def _endpoints_reach_every_end(studies: Studies, endpoints: Mapping[str, Endpoin
 
 
 def _syntheses_find_studies(studies: Studies, outcomes: tuple[str, ...], syntheses: Mapping[str, Synthesis]) -> Iterator[Problem]:
-    """Each is about some of the studies that can occur."""
-    each = max(1, OCCURRING // studies.n_places)
-    plans = [studies.plans(place, Streams(0, Purpose.TRUTH, place), each, outcomes) for place in range(studies.n_places)]
+    """Each is about some of the studies, where these are listed; studies that are drawn may be of a rare kind."""
+    plans = [studies.plans(place, Streams(0, Purpose.TRUTH, place), 1, outcomes) for place in range(studies.n_places)]
     for name, synthesis in syntheses.items():
         if synthesis.outcome not in outcomes:
             continue
         try:
-            about = [fitting(studies, synthesis.outcome, synthesis.where, one, np.full(each, place)) for place, one in enumerate(plans)]
+            about = [fitting(studies, synthesis.outcome, synthesis.where, one, np.array([place])) for place, one in enumerate(plans)]
         except ExpressionError as error:
             if synthesis.where is not None and parse(synthesis.where).names <= set(STUDY_COLUMNS):
                 yield Problem(f"syntheses.{name}.where", str(error))
             continue
-        if not np.any(about):
+        if isinstance(studies, Listed) and not np.any(about):
             field, what = ("outcome", "measures it") if synthesis.where is None else ("where", f"measures {synthesis.outcome} and meets it")
             yield Problem(f"syntheses.{name}.{field}", f"no study {what}; look at the studies, or leave the synthesis out")
 
@@ -224,9 +220,11 @@ def _steps_are_in_order(steps: tuple[ExtractionStep, ...]) -> Iterator[Problem]:
 
 
 def _a_visit_comes_before(draft: Draft, outcomes: Mapping[str, ReviewedOutcome], endpoints: Mapping[str, Endpoint]) -> Iterator[Problem]:
-    visits = {one.endpoint: len(getattr(endpoints[one.endpoint], "weeks", ())) for one in outcomes.values() if one.endpoint in endpoints}
-    if visits and max(visits.values()) < 2 and not draft.broken.get("endpoints"):
-        yield Problem("extraction", "wrong_time_point reads the visit before the last, and no endpoint has one; leave it out, or declare visits")
+    ends = [week for _, week in draft.parts["studies"].ends()]
+    weeks = [getattr(endpoints[one.endpoint], "weeks", ()) for one in outcomes.values() if one.endpoint in endpoints]
+    visits = [sum(week <= end for week in visits) for visits in weeks for end in ends]
+    if visits and max(visits) < 2 and not draft.broken.get("endpoints"):
+        yield Problem("extraction", "wrong_time_point reads the visit before the last, and no study has one; leave it out, or declare visits")
 
 
 def _rules_have_a_biomarker(draft: Draft) -> Iterator[Problem]:

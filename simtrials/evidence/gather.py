@@ -7,7 +7,7 @@ import numpy as np
 from simtrials.core.arrays import AnyArray, BoolArray, FloatArray
 from simtrials.core.rng import BLOCK_SIZE, Streams
 from simtrials.evidence.extraction import Reports
-from simtrials.evidence.fidelities.base import REPORTED, Results
+from simtrials.evidence.fidelities.base import REPORTED, SUBGROUP, Results
 from simtrials.evidence.own_test import own_result
 from simtrials.evidence.prepare import PreparedEvidence, study_columns
 from simtrials.evidence.reporting import Finished
@@ -17,8 +17,6 @@ from simtrials.evidence.template import SELECTING
 
 MOST_ATTEMPTS, MOST_TRIES = 2_000, 64
 """A place that so many rounds of studies have not filled, because none was published, stays empty; so many studies are run at once at most."""
-MOST_DRAWS = 1_000
-"""So often one more study is drawn anew until it is of the kind that is asked for."""
 
 
 @dataclass(slots=True)
@@ -70,7 +68,7 @@ def gather(prepared: PreparedEvidence, streams: Streams, n_replicates: int = BLO
     reports = Reports({view: numbers for view, numbers in shelf.views.items() if view != REPORTED}, selecting[shelf.codes["variety"]])
     for i, step in enumerate(prepared.evidence.extraction):
         table, reports = step.extract(table, reports, streams.below(f"extraction.{i}"))
-    return Body(table.with_reported_sizes(), published, tuple(shelf.unseen))
+    return Body(table, published, tuple(shelf.unseen))
 
 
 def _fill(prepared: PreparedEvidence, shelf: Shelf, place: int, rows: AnyArray, streams: Streams, keep_unseen: bool) -> None:
@@ -95,7 +93,7 @@ def _fill(prepared: PreparedEvidence, shelf: Shelf, place: int, rows: AnyArray, 
         first = np.where(by_body.any(axis=1), by_body.argmax(axis=1), tries)
         shelf.n_run[rows] += np.minimum(first + 1, tries)
         published, taken = np.flatnonzero(first < tries), (np.arange(rows.size) * tries + first)[first < tries]
-        shelf.put(rows[published], place, _some(plans, taken), _some_results(results, taken))
+        shelf.put(rows[published], place, plans.some(taken), _some_results(results, taken))
         if keep_unseen:
             lost = np.flatnonzero((np.arange(tries) < first[:, np.newaxis]).ravel())
             shelf.unseen.append((np.repeat(rows, tries)[lost], {name: _rows(numbers, lost) for name, numbers in results[REPORTED].items()}))
@@ -115,8 +113,9 @@ def _results(prepared: PreparedEvidence, plans: Plans, shown: FloatArray, stream
     for variety, places in plans.of_variety():
         effects = {name: np.ascontiguousarray(shown[places, i]) for i, name in enumerate(prepared.endpoints)}
         if places.size == len(plans.n):
-            return prepared.maker.results(variety, effects, plans.n, streams)
-        found = prepared.maker.results(variety, effects, plans.n[places], streams.below(f"variety.{variety}"))
+            return prepared.maker.results(variety, effects, plans.n, plans.measures, streams)
+        measures = {name: measured[places] for name, measured in plans.measures.items()}
+        found = prepared.maker.results(variety, effects, plans.n[places], measures, streams.below(f"variety.{variety}"))
         for view, outcomes in found.items():
             into = results.setdefault(view, {})
             for name, numbers in outcomes.items():
@@ -132,19 +131,21 @@ def _as_reported(prepared: PreparedEvidence, results: Results, plans: Plans, str
     for i, selection in enumerate(prepared.evidence.reporting.outcomes):
         own = streams.below(f"outcomes.{i}")
         tests = [own_result(seen[REPORTED][name], prepared.measured[name]) for name in selection.among]
-        chosen = selection.chosen(np.stack([test.p_value for test in tests]), np.stack([test.better for test in tests]), own)
+        tested = [
+            np.where(seen[REPORTED][name].known & np.isnan(test.p_value), 1.0, test.p_value)
+            for name, test in zip(selection.among, tests, strict=True)
+        ]
+        chosen = selection.chosen(np.stack(tested), np.stack([test.better for test in tests]), own)
         chosen = np.where(own["share"].random(chosen.shape) < selection.share, chosen, 0)
-        for outcomes in (outcomes for outcomes in seen.values() if selection.reported in outcomes):
-            reported = nothing
-            for k, name in enumerate(selection.among):
-                reported = reported.where(chosen == k, outcomes.get(name, nothing))
-            outcomes[selection.reported] = reported
+        before = {view: dict(outcomes) for view, outcomes in seen.items()}
+        for view, outcomes in seen.items():
+            whole = before[SUBGROUP if view.endswith(f".{SUBGROUP}") else REPORTED]
+            if selection.reported in outcomes:
+                reported = nothing
+                for k, name in enumerate(selection.among):
+                    reported = reported.where(plans.measures[selection.reported] & (chosen == k), before[view].get(name, whole[name]))
+                outcomes[selection.reported] = reported
     return seen
-
-
-def _some(plans: Plans, which: AnyArray) -> Plans:
-    rows = {name: getattr(plans, name)[which] for name in ("variety", "n", "drug_class", "role", "risk", "funder")}
-    return Plans(measures={name: measured[which] for name, measured in plans.measures.items()}, **rows)
 
 
 def _some_results(results: Results, which: AnyArray) -> Results:
@@ -174,29 +175,11 @@ def _one_more(prepared: PreparedEvidence, streams: Streams, n_replicates: int) -
 
 
 def _new_true(prepared: PreparedEvidence, question: Question, streams: Streams, n_replicates: int) -> FloatArray:
-    found, rows = np.full(n_replicates, np.nan), np.arange(n_replicates)
-    likely = np.cumsum(prepared.law(*question).shares)
-    if not likely[-1] > 0:
-        return found
-    for draw in range(MOST_DRAWS):
-        if rows.size == 0:
-            return found
-        own = streams.below(str(draw))
-        place = np.searchsorted(likely / likely[-1], own["place"].random(rows.size), side="right")
-        order = np.argsort(place, kind="stable")
-        kinds = [(int(one), int((place == one).sum())) for one in np.unique(place)]
-        drawn = [prepared.evidence.studies.plans(one, own.below(str(one)), count, tuple(prepared.plan.outcomes)) for one, count in kinds]
-        plans, rows = _joined(drawn), rows[order]
-        true = prepared.in_measure(question[0], plans, _true_effects(prepared, plans, own))
-        fitting = prepared.fits(*question, plans, place[order])
-        found[rows[fitting]] = true[fitting]
-        rows = rows[~fitting]
-    return found
-
-
-def _joined(parts: list[Plans]) -> Plans:
-    rows = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("variety", "n", "drug_class", "role", "risk", "funder")}
-    return Plans(measures={name: np.concatenate([part.measures[name] for part in parts]) for name in parts[0].measures}, **rows)
+    plans = prepared.law(*question).plans
+    if plans is None:
+        return np.full(n_replicates, np.nan)
+    drawn = plans.some((streams["plan"].random(n_replicates) * len(plans.n)).astype(np.int64))
+    return prepared.in_measure(question[0], drawn, _true_effects(prepared, drawn, streams))
 
 
 def _table(prepared: PreparedEvidence, shelf: Shelf, new_true: dict[Question, FloatArray]) -> StudyTable:

@@ -18,18 +18,20 @@ from simtrials.evidence.table import Measured, Question
 
 STUDY_COLUMNS = ("weeks", "n", "n_active", "n_control", "drug_class", "role", "crp_rule", "risk_of_bias", "funder", "further")
 """What is known of a study, for conditions and moderators."""
-LAW_SIZE = 4096
-"""Studies per place from which the mean of true effects is worked out, antithetic, so that a symmetric law has its exact mean."""
+LAW_SIZE, LEAST_SIZE = 65_536, 256
+"""Studies over all places, and per place, from which the mean of true effects is worked out, antithetic: a symmetric law has its exact mean."""
+KEPT = 16_384
+"""Of these so many are kept, from which one more study is drawn."""
 
 
 class Law(NamedTuple):
-    """Mean and variance of true effects in the unit of a measure, the standard error of the mean, and which share of the studies of each
-    place (S,) they are about."""
+    """Mean and variance of true effects in the unit of a measure, the standard error of the mean, and plans of studies of this kind; None where
+    there are none."""
 
     mean: float
     variance: float
     error: float
-    shares: FloatArray
+    plans: Plans | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +108,32 @@ class PreparedEvidence:
         return fitting(self.evidence.studies, outcome, where, plans, place)
 
     def _law(self, outcome: str, where: str | None) -> Law:
-        values, errors, n_places = [], [], self.evidence.studies.n_places
-        shares = np.zeros(n_places)
+        n_places = self.evidence.studies.n_places
+        size, names = max(LEAST_SIZE, LAW_SIZE // n_places), tuple(self.plan.outcomes)
+        values, errors, kept = [], [], []
         for place in range(n_places):
             streams = Streams(self.seed, Purpose.TRUTH, place).below("law")
-            plans = self.evidence.studies.plans(place, streams, 2 * LAW_SIZE, tuple(self.plan.outcomes))
-            fits = self.fits(outcome, where, plans, np.full(len(plans.n), place))
-            shares[place] = fits.mean()
-            if not fits.any():
+            plans = self.evidence.studies.plans(place, streams, 2 * size, names)
+            fits = np.flatnonzero(self.fits(outcome, where, plans, np.full(len(plans.n), place)))
+            if not fits.size:
                 continue
-            normals = streams["true_effects"].standard_normal((LAW_SIZE, len(self.endpoints)))
-            values.append(self.in_measure(outcome, plans, self.true_effects(plans, np.vstack([normals, -normals])))[fits])
-            errors += [self.maker.error(variety, outcome, self.view) for variety, _ in plans.of_variety()]
+            normals = streams["true_effects"].standard_normal((size, len(self.endpoints)))
+            true, chosen = self.true_effects(plans, np.vstack([normals, -normals]))[fits], plans.some(fits)
+            values.append(self.in_measure(outcome, chosen, true))
+            errors.append(self._errors(outcome, chosen, true))
+            kept.append(chosen)
         if not values:
-            return Law(np.nan, np.nan, np.nan, shares)
-        every = np.concatenate(values)
-        return Law(float(every.mean()), float(every.var()), float(np.mean(errors)), shares)
+            return Law(np.nan, np.nan, np.nan, None)
+        every, plans = np.concatenate(values), Plans.joined(kept)
+        few = plans.some(Streams(self.seed, Purpose.TRUTH, 0)[f"kept.{outcome}"].permutation(len(plans.n))[:KEPT])
+        return Law(float(every.mean()), float(every.var()), float(np.concatenate(errors).mean()), few)
+
+    def _errors(self, outcome: str, plans: Plans, true: FloatArray) -> FloatArray:
+        """(m,) standard errors of the true effects in the unit of the measure; all come from the same patients, so that they add up."""
+        effect, found = true[:, self.endpoints.index(self.plan.endpoint_of(outcome))], np.empty(len(true))
+        for variety, places in plans.of_variety():
+            found[places] = self.maker.error(variety, outcome, self.view, effect[places])
+        return found
 
 
 def prepare_evidence(evidence: Evidence, tables: Mapping[str, Table], seed: int) -> PreparedEvidence:

@@ -121,13 +121,6 @@ class StudyTable:
         """The same studies with other numbers."""
         return replace(self, numbers=dict(numbers), _effects={})
 
-    def with_reported_sizes(self) -> "StudyTable":
-        """The same studies where n, n_active and n_control are the patients that are reported: the most of any outcome, as planned if of none."""
-        arms = np.fmax.reduce([numbers.n for numbers in self.numbers.values()])
-        planned = np.stack([np.asarray(self.columns[name], dtype=np.float64) for name in ("n_control", "n_active")], axis=-1)
-        n = np.where(np.isfinite(arms), arms, planned)
-        return replace(self, columns={**self.columns, "n": n.sum(axis=-1), "n_control": n[..., 0], "n_active": n[..., 1]}, _effects={})
-
     def only(self, mask: BoolArray) -> "StudyTable":
         """The same bodies without the studies outside the mask (R, S)."""
         return replace(self, included=self.included & mask, _effects={})

@@ -178,7 +178,13 @@ def test_all_faults_of_a_file_are_told_at_once():
             {"variants": {"loose": {"set": {"syntheses.severity.alpha": 0.1}}}},
             "syntheses.severity.alpha: must be that of the scenario, 0.05, got 0.1",
         ),
-        ({"variants": {"other": {"set": {"syntheses.response.outcome": "severity"}}}}, "syntheses.response: estimates another effect size"),
+        (
+            {"variants": {"other": {"set": {"syntheses.response.outcome": "severity"}}}},
+            "syntheses.response: is about another outcome, effect size or group of studies",
+        ),
+        ({"variants": {"o": {"set": {"syntheses.severity.where": "n > 10"}}}}, "syntheses.severity: is about another outcome"),
+        ({"variants": {"o": {"set": {"syntheses.severity": {"kind": "asymmetry", "outcome": "severity"}}}}}, "syntheses.severity: is about another"),
+        ({"variants": {"o": {"set": {"outcomes.response.outcome": "remission"}}}}, "syntheses.response: is about another outcome"),
         ({"sweep": {"true_effects.tau.symptoms": [0.1, 0.1]}}, "two points are the same: symptoms = 0.1, and symptoms = 0.1"),
         ({"variants": {"worse": {"set": {"studies.kind": "lsited"}}}}, "no set of studies called 'lsited'; did you mean 'listed'?"),
     ],
@@ -187,6 +193,13 @@ def test_a_fault_names_place_and_remedy(changes, told, tmp_path):
     with pytest.raises(DeclarationError) as found:
         run(evidence_from({key: value for key, value in examples.evidence_tables(**changes).items() if value is not None}), out=tmp_path)
     assert told in "\n".join(str(problem) for problem in found.value.problems)
+
+
+def test_studies_that_are_drawn_may_be_of_a_rare_kind():
+    studies = {"kind": "drawn", "number": 4, "n_per_arm": {"kind": "fixed", "n": 20}, "weeks": [8.0], "drug_class": {"a": 0.9999, "b": 0.0001}}
+    rare = {"b": {"kind": "pooled", "outcome": "severity", "where": "drug_class == 'b'"}}
+    columns = simulation(studies=studies, syntheses=rare).columns(0)
+    assert (columns["b/status"] != 0).mean() > 0.9
 
 
 def test_what_could_not_be_read_is_not_called_missing():

@@ -12,6 +12,8 @@ from statistical.helpers import APART, TOLERANCE, standard_error_under
 
 from simtrials.core.outcomes import OUTCOMES
 from simtrials.core.rng import Purpose, Streams
+from simtrials.engine.evidence.run import ready_evidence
+from simtrials.engine.files import evidence_from
 from simtrials.evidence.gather import gather
 from simtrials.evidence.own_test import own_result
 from simtrials.evidence.practices import OutlierRemoval
@@ -267,7 +269,6 @@ def test_end_scores_of_an_extracted_subgroup_are_those_of_the_subgroup():
     assert (both.numbers["severity"].n.sum(axis=-1) < 120).all()
     assert (both.numbers["severity"].mean != subgroup.numbers["severity"].mean).mean() > 0.99
     assert_array_equal(both.numbers["response"].mean, subgroup.numbers["response"].mean)
-    assert_array_equal(both.columns["n"], subgroup.numbers["severity"].n.sum(axis=-1))
 
 
 def test_a_subgroup_is_made_of_the_patients_that_were_reported():
@@ -295,6 +296,83 @@ def test_asymmetry_shows_the_same_whichever_direction_is_the_benefit():
         shows[event] = float((columns["egger/decision"] == 1).mean())
     assert shows["good"] > 0.3
     near(shows["good"], shows["bad"], float(np.hypot(*(standard_error_under(one, 1_024) for one in shows.values()))))
+
+
+LISTED = {"kind": "listed", "trials": [{"n_active": 20, "n_control": 20, "weeks": 1.0, "copies": 4}]}
+TWO = {
+    "endpoints": {
+        "outcome": {"kind": "continuous", "sd": 1.0},
+        "other": {"kind": "continuous", "sd": 1.0, "effects": {"active": {"kind": "constant", "points": 1.0}}},
+    },
+    "outcomes": {"md": {"endpoint": "outcome", "measure": "MD"}, "second": {"endpoint": "other", "measure": "MD"}},
+}
+
+
+def test_only_studies_that_measure_an_outcome_report_another_under_its_name():
+    only_second = LISTED["trials"][0] | {"outcomes": ["second"]}
+    studies = LISTED | {"trials": [*LISTED["trials"], only_second]}
+    selection = {"outcomes": [{"kind": "most_favorable", "reported": "md", "among": ["md", "second"]}]}
+    (table,) = tables("not measured", 1, studies=studies, reporting=selection, **TWO)
+    assert table.numbers["md"].known[:, :4].all()
+    assert not table.numbers["md"].known[:, 4:].any()
+    assert table.numbers["second"].known.all()
+
+
+def test_practices_are_for_studies_that_measure_their_outcome():
+    practice = [{"kind": "optional_stopping", "add_per_arm": 20, "times": 2, "outcome": "md"}]
+    studies = LISTED | {"trials": [LISTED["trials"][0] | {"outcomes": ["second"]}]}
+    pooled = {"a": {"kind": "pooled", "outcome": "second"}}
+    (table,) = tables("no practice", 1, studies=studies, practices=practice, fidelity={"kind": "patients"}, syntheses=pooled, **TWO)
+    assert (table.numbers["second"].n == 20).all()
+
+
+def test_a_wrong_time_point_brings_nothing_back_that_was_left_out():
+    readers = {"kind": "readers", "readers": 1, "errors": {"wrong_time_point": 0.9, "digit": 0.0, "sign": 0.0, "wrong_n": 0.0, "se_for_sd": 0.0}}
+    for before in ({"kind": "end_scores", "share": 1.0}, {"kind": "missing_sds", "share": 1.0, "imputed": "left_out"}):
+        (table,) = tables("brought back", 1, extraction=[before, readers], **PEOPLE)
+        assert np.isnan(table.effects("severity").yi).all(), before
+    mixed = {"kind": "end_scores", "share": 1.0, "pooled": "mixed"}
+    (scores,) = tables("scores stay", 1, extraction=[mixed, readers], **PEOPLE)
+    assert (scores.numbers["severity"].mean > 5.0).all(), "changes are negative"
+
+
+def test_conditions_on_size_take_the_same_studies_for_truth_and_estimate():
+    """Sizes are those that were planned, also where a subgroup is extracted."""
+    trials = [
+        {"n_active": 100, "n_control": 100, "weeks": 8.0, "drug_class": "a", "copies": 4},
+        {"n_active": 200, "n_control": 200, "weeks": 8.0, "drug_class": "b", "copies": 4},
+    ]
+    pooled = {"a": {"kind": "pooled", "outcome": "severity", "where": "n >= 350", "ci": "wald"}}
+    law = {"by_class": {"a": {"outcome": 0.0}, "b": {"outcome": 0.6}}}
+    changes = PEOPLE | {"studies": {"kind": "listed", "trials": trials}, "syntheses": pooled, "true_effects": law, "extraction": [SUBGROUP]}
+    simulation = ready("sizes", **changes)
+    columns = simulation.columns(0)
+    assert (columns["a/number: n_studies"] == 4).all()
+    near(float(columns["a/estimate"].mean()), simulation.truths()["a"].value, float(columns["a/estimate"].std() / 16))
+
+
+@pytest.mark.parametrize("missing", ["excluded", "non_response"])
+def test_truth_counts_who_is_lost_as_the_outcome_says(missing):
+    """One after the other in one process: nothing of the first may stay for the second."""
+    outcomes = {"responders": {"endpoint": "outcome", "outcome": "response", "measure": "RD", "missing": missing}}
+    pooled = {"a": {"kind": "pooled", "outcome": "responders", "tau2": "common", "ci": "wald"}}
+    lost = {"lost": {"kind": "dropout", "rate": {"control": 0.1, "active": 0.4}}}
+    changes = PEOPLE | {"outcomes": outcomes, "syntheses": pooled, "departures": lost, "seed": 11}
+    simulation = ready_evidence(evidence_from({**CLEAN, **changes}), {})
+    columns = {key: np.concatenate([block[key] for block in simulation.many(range(4))]) for key in ("a/estimate",)}
+    truth = simulation.truths()["a"]
+    assert (truth.value < 0) == (missing == "non_response")
+    near(float(columns["a/estimate"].mean()), truth.value, float(np.hypot(columns["a/estimate"].std() / 32, truth.std_error)))
+
+
+def test_coverage_of_a_new_trial_counts_reviews_with_a_prediction_interval_only():
+    one = {"kind": "pooled", "outcome": "md", "ci": "wald", "where": "drug_class == 'b'"}
+    studies = CLEAN["studies"] | {"number": 6, "drug_class": {"a": 0.8, "b": 0.2}}
+    columns = found("few of a kind", 2_560, studies=studies, syntheses={"b": one}, true_effects={"tau": {"outcome": 0.1}})
+    flag, several = columns["b/flag: prediction_coverage"], columns["b/number: n_studies"] >= 2
+    assert np.isnan(flag[columns["b/number: n_studies"] <= 1]).all()
+    assert np.isfinite(flag[columns["b/number: n_studies"] >= 3]).all()
+    assert 0.5 < np.nanmean(flag[several]) <= 1.0
 
 
 # ---- what true effects are

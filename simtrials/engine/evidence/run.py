@@ -111,13 +111,18 @@ def _incomparable(scenario: EvidenceScenario, changed: EvidenceScenario) -> Iter
         if one.alpha != other.alpha:
             yield Problem(f"syntheses.{name}.alpha", f"must be that of the scenario, {one.alpha:g}, got {other.alpha:g}")
         if _meaning(scenario, one) != _meaning(changed, other):
-            yield Problem(f"syntheses.{name}", "estimates another effect size, or another direction of benefit, than in the scenario")
+            sentence = "is about another outcome, effect size or group of studies than in the scenario; declare a synthesis of its own"
+            yield Problem(f"syntheses.{name}", sentence)
 
 
-def _meaning(scenario: EvidenceScenario, synthesis: Synthesis) -> tuple[str, bool, int]:
+def _meaning(scenario: EvidenceScenario, synthesis: Synthesis) -> tuple[object, ...]:
+    """What is estimated: outcome, how it is read and compared, of which studies, and whether it is their mean effect."""
     outcome = scenario.outcomes[synthesis.outcome]
-    measured = outcome.measured(scenario.endpoints[outcome.endpoint])
-    return measured.measure, measured.binary, measured.sign
+    endpoint = scenario.endpoints[outcome.endpoint]
+    measured = outcome.measured(endpoint)
+    kind = "mean" if synthesis.estimates_the_mean else synthesis.kind
+    read = outcome.endpoint, outcome.outcome_name(endpoint)
+    return *synthesis.question, *read, measured.measure, measured.binary, measured.sign, kind
 
 
 def ready_evidence(scenario: EvidenceScenario, tables: Mapping[str, Table]) -> EvidenceSimulation:

@@ -20,6 +20,10 @@ class Reports:
     views: Mapping[str, Mapping[str, ArmNumbers]]
     selected: BoolArray
 
+    def with_view(self, name: str, numbers: Mapping[str, ArmNumbers]) -> "Reports":
+        """The same reports where a view of some outcomes reads otherwise; nothing changes where there is no such view."""
+        return Reports({**self.views, name: {**self.views[name], **numbers}}, self.selected) if name in self.views else self
+
     def in_subgroup(self, had: BoolArray) -> "Reports":
         """The same reports where the subgroup is read instead of the whole trial."""
         views = {name: dict(numbers) for name, numbers in self.views.items()}

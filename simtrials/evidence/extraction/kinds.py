@@ -64,11 +64,13 @@ class EndScores(ExtractionStep):
         return frozenset({"end_scores"})
 
     def extract(self, table: StudyTable, reports: Reports, streams: Streams) -> tuple[StudyTable, Reports]:
-        numbers = dict(table.numbers)
+        numbers, earlier = dict(table.numbers), dict(reports.views.get("earlier", {}))
+        nothing = ArmNumbers.empty(table.included.shape)
         for name, scores in reports.views["end_scores"].items():
             concerned = streams[f"end_scores.{name}"].random(table.included.shape) < self.share
-            numbers[name] = numbers[name].where(concerned, scores if self.pooled == "mixed" else ArmNumbers.empty(concerned.shape))
-        return table.with_numbers(numbers), reports
+            numbers[name] = numbers[name].where(concerned, scores if self.pooled == "mixed" else nothing)
+            earlier |= {name: earlier[name].where(concerned, nothing)} if name in earlier else {}
+        return table.with_numbers(numbers), reports.with_view("earlier", earlier)
 
 
 @EXTRACTION.register
@@ -81,13 +83,16 @@ class MissingSds(ExtractionStep):
     imputed: Literal["mean_of_others", "left_out"] = Field(default="mean_of_others", description="what stands in for them")
 
     def extract(self, table: StudyTable, reports: Reports, streams: Streams) -> tuple[StudyTable, Reports]:
-        numbers = dict(table.numbers)
+        numbers, earlier = dict(table.numbers), dict(reports.views.get("earlier", {}))
         for name, measured in table.measured.items():
             if measured.binary:
                 continue
             missing = streams[f"sds.{name}"].random(table.included.shape) < self.share
             numbers[name] = self._without(numbers[name], missing, table.included)
-        return table.with_numbers(numbers), reports
+            if name in earlier:
+                sd = np.where(missing[..., np.newaxis], numbers[name].sd, earlier[name].sd)
+                earlier[name] = ArmNumbers(earlier[name].n, earlier[name].mean, sd)
+        return table.with_numbers(numbers), reports.with_view("earlier", earlier)
 
     def _without(self, numbers: ArmNumbers, missing: BoolArray, included: BoolArray) -> ArmNumbers:
         sd = np.where(missing[..., np.newaxis], np.nan, numbers.sd)

@@ -96,7 +96,7 @@ def misread(true: ArmNumbers, measured: Measured, kind: IntArray, earlier: ArmNu
         standard_error = kind == KINDS.index("se_for_sd")
         sd[standard_error] = (true.sd / np.sqrt(true.n))[standard_error]
         mean[..., 1] = np.where(kind == KINDS.index("sign"), -true.mean[..., 1], mean[..., 1])
-    before = kind == KINDS.index("wrong_time_point")
+    before = (kind == KINDS.index("wrong_time_point")) & true.known & earlier.known
     n[before], mean[before], sd[before] = earlier.n[before], earlier.mean[before], earlier.sd[before]
     digit = kind == KINDS.index("digit")
     factor = np.where(upwards, 1.2, 0.8)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simtrials.core.arrays import FloatArray
+from simtrials.core.arrays import BoolArray, FloatArray
 from simtrials.core.check import Component
 from simtrials.core.data import Table
 from simtrials.core.errors import Problem
@@ -68,8 +68,9 @@ class Maker(ABC):
     """Results of studies, ready to be drawn."""
 
     @abstractmethod
-    def results(self, variety: int, effects: Mapping[str, FloatArray], n: FloatArray, streams: Streams) -> Results:
-        """Results of m studies of one variety: true effects by endpoint (m,), patients per arm (m, 2) control first."""
+    def results(self, variety: int, effects: Mapping[str, FloatArray], n: FloatArray, measures: Mapping[str, BoolArray], streams: Streams) -> Results:
+        """Results of m studies of one variety: true effects by endpoint (m,), patients per arm (m, 2) control first, and which outcomes each of
+        them measures (m,); the numbers of others are left for the reader to drop."""
 
     @abstractmethod
     def true(self, variety: int, outcome: str, effect: FloatArray, view: str, share_active: FloatArray) -> FloatArray:
@@ -80,8 +81,8 @@ class Maker(ABC):
         """Mean, or risk, of an outcome in the control arm."""
 
     @abstractmethod
-    def error(self, variety: int, outcome: str, view: str) -> float:
-        """Standard error of a true effect in the unit of the measure; 0 where a formula gives it."""
+    def error(self, variety: int, outcome: str, view: str, effect: FloatArray) -> FloatArray:
+        """(m,) standard errors of true effects in the unit of the measure; 0 where a formula gives them."""
 
 
 class Fidelity(Component):

@@ -34,8 +34,13 @@ class ArmCurve:
     control_mean: float
     control_variance: float
     active: Callable[[FloatArray], Moments]
-    error: float = 0.0
-    """standard error of the effect at the middle node, in the unit of the measure; 0 from a formula"""
+    nodes: tuple[float, ...] = (0.0, 1.0)
+    errors: tuple[float, ...] = (0.0, 0.0)
+    """standard errors of the effect at the nodes, in the unit of the measure; 0 from a formula"""
+
+    def error(self, effect: FloatArray) -> FloatArray:
+        """Standard errors of true effects in the unit of the measure."""
+        return np.asarray(np.interp(effect, self.nodes, self.errors))
 
 
 def between(nodes: FloatArray, mean: FloatArray, variance: FloatArray, binary: bool) -> Callable[[FloatArray], Moments]:
@@ -102,7 +107,7 @@ class Curves:
     def _simulated(self, variety: int, outcomes: list[str], view: str) -> Mapping[str, ArmCurve]:
         """From patients, once for the same trial, outcomes and range of effects, whatever else a scenario says."""
         trial, ranges = self.trials[variety].trial, [self.plan.range_of(name) for name in self.plan.template.endpoints]
-        asked = [(name, self.plan.endpoint_of(name), self.plan.name_of(name), self.plan.measured[name]) for name in outcomes]
+        asked = [(one := self.plan.outcomes[name], name, self.plan.name_of(name), self.plan.measured[name], one.missing) for name in outcomes]
         checksums = sorted(table.checksum for table in self.plan.tables.values())
         key = repr((trial.model_dump_json(), ranges, asked, view, self.plan.subgroup, self.plan.seed, checksums))
         if key not in KNOWN:
@@ -118,13 +123,16 @@ class Curves:
         active = [self._sums(variety, outcomes, view, 1, {name: values[i] for name, values in nodes.items()}) for i in range(NODES)]
         found = {}
         for name in outcomes:
-            middle = effect_of_means(self.plan.measured[name], *_contrast(control[name], active[NODES // 2][name]), np.array(0.5))
-            error = float(middle.std(ddof=1) / np.sqrt(BLOCKS))
+            contrasts = [
+                effect_of_means(self.plan.measured[name], *_contrast(control[name], sums[name], self.plan.measured[name].binary), np.array(0.5))
+                for sums in active
+            ]
+            errors = tuple(float(one.std(ddof=1) / np.sqrt(BLOCKS)) for one in contrasts)
             binary = self.plan.measured[name].binary
             mean, variance = _moments(np.array([sums[name].sum(axis=0) for sums in active]), binary)
             of_control = _moments(control[name].sum(axis=0), binary)
-            active_arm = between(self._nodes(self.plan.endpoint_of(name), places), mean, variance, binary)
-            found[name] = ArmCurve(float(of_control[0]), float(of_control[1]), active_arm, error)
+            own = self._nodes(self.plan.endpoint_of(name), places)
+            found[name] = ArmCurve(float(of_control[0]), float(of_control[1]), between(own, mean, variance, binary), tuple(own.tolist()), errors)
         return found
 
     def _nodes(self, endpoint: str, places: FloatArray) -> FloatArray:
@@ -171,9 +179,9 @@ def _moments(sums: FloatArray, binary: bool) -> tuple[FloatArray, FloatArray]:
     return mean, np.maximum(sums[..., 2] / sums[..., 0] - mean**2, 1e-300)
 
 
-def _contrast(control: FloatArray, active: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+def _contrast(control: FloatArray, active: FloatArray, binary: bool) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Means of control and active, and their variances, block by block."""
-    (mean_control, variance_control), (mean_active, variance_active) = _moments(control, False), _moments(active, False)
+    (mean_control, variance_control), (mean_active, variance_active) = _moments(control, binary), _moments(active, binary)
     return mean_control, mean_active, variance_control, variance_active
 
 

@@ -55,12 +55,12 @@ class PatientMaker(Maker):
     def control(self, variety: int, outcome: str, view: str) -> float:
         return self.curves.of(variety, view)[outcome].control_mean
 
-    def error(self, variety: int, outcome: str, view: str) -> float:
-        return self.curves.of(variety, view)[outcome].error
+    def error(self, variety: int, outcome: str, view: str, effect: FloatArray) -> FloatArray:
+        return self.curves.of(variety, view)[outcome].error(effect)
 
-    def results(self, variety: int, effects: Mapping[str, FloatArray], n: FloatArray, streams: Streams) -> Results:
+    def results(self, variety: int, effects: Mapping[str, FloatArray], n: FloatArray, measures: Mapping[str, BoolArray], streams: Streams) -> Results:
         data, planned = self._trials(variety, effects, n, streams)
-        reported, kept = self._reported(data, planned, streams)
+        reported, kept = self._reported(data, planned, measures, streams)
         return {REPORTED: reported, **self._views(variety, data.subset(kept) if self.plan.practices else data)}
 
     def _trials(self, variety: int, effects: Mapping[str, FloatArray], n: FloatArray, streams: Streams) -> tuple[TrialData, BoolArray]:
@@ -79,14 +79,16 @@ class PatientMaker(Maker):
         data = simulate(trial, streams, len(n), most, assigned=np.maximum(arm, 0), strength=effects).data.subset(arm >= 0)
         return data, first_of_each_arm(data, n) if extra else arm >= 0
 
-    def _reported(self, data: TrialData, planned: BoolArray, streams: Streams) -> tuple[dict[str, ArmNumbers], BoolArray]:
+    def _reported(
+        self, data: TrialData, planned: BoolArray, measures: Mapping[str, BoolArray], streams: Streams
+    ) -> tuple[dict[str, ArmNumbers], BoolArray]:
         """What investigators report, and on which patients: their plan, or the first attempt that made the main outcome significant."""
         numbers, kept = self._numbers_of(data.subset(planned) if self.plan.practices else data), planned
         for i, practice in enumerate(self.plan.practices):
             main = practice.outcome or next(iter(self.plan.outcomes))
             measured = self.plan.measured[main]
             trying = streams[f"practices.{i}"].random(len(planned)) < practice.share
-            trying &= ~own_result(numbers[main], measured).benefit(SIGNIFICANT)
+            trying &= measures[main] & ~own_result(numbers[main], measured).benefit(SIGNIFICANT)
             value, so_far = self._read(data, main), kept
             for attempt in practice.attempts(data, self.plan.endpoint_of(main), value, so_far):
                 tried, shows = self._tried(data, main, value, attempt)

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import bdtr, bdtrik, ndtr
 
-from simtrials.core.arrays import FloatArray
+from simtrials.core.arrays import BoolArray, FloatArray
 from simtrials.core.errors import Problem
 from simtrials.core.matrices import cholesky
 from simtrials.core.outcomes import OUTCOMES
@@ -65,10 +65,10 @@ class SummaryMaker(Maker):
     def control(self, variety: int, outcome: str, view: str) -> float:
         return self.curves.of(variety, view)[outcome].control_mean
 
-    def error(self, variety: int, outcome: str, view: str) -> float:
-        return self.curves.of(variety, view)[outcome].error
+    def error(self, variety: int, outcome: str, view: str, effect: FloatArray) -> FloatArray:
+        return self.curves.of(variety, view)[outcome].error(effect)
 
-    def results(self, variety: int, effects: Mapping[str, FloatArray], n: FloatArray, streams: Streams) -> Results:
+    def results(self, variety: int, effects: Mapping[str, FloatArray], n: FloatArray, measures: Mapping[str, BoolArray], streams: Streams) -> Results:
         arms = [self._arm(variety, arm, effects, n[:, arm], streams) for arm in (0, 1)]
         names = list(arms[0])
         made = {name: ArmNumbers(n, *(np.stack([arm[name][part] for arm in arms], axis=1) for part in (0, 1))) for name in names}

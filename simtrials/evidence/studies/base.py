@@ -39,6 +39,17 @@ class Plans:
     funder: AnyArray
     measures: dict[str, BoolArray]
 
+    def some(self, which: AnyArray) -> "Plans":
+        """The plans of these studies, in this order, one as often as it is named."""
+        rows = {name: getattr(self, name)[which] for name in ("variety", "n", "drug_class", "role", "risk", "funder")}
+        return Plans(measures={name: measured[which] for name, measured in self.measures.items()}, **rows)
+
+    @classmethod
+    def joined(cls, parts: "list[Plans]") -> "Plans":
+        """The plans of several lists, one after another."""
+        rows = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("variety", "n", "drug_class", "role", "risk", "funder")}
+        return cls(measures={name: np.concatenate([part.measures[name] for part in parts]) for name in parts[0].measures}, **rows)
+
     def of_variety(self) -> Iterator[tuple[int, AnyArray]]:
         """Each variety that occurs, with the places of its studies."""
         for variety in np.unique(self.variety):

@@ -89,7 +89,7 @@ def estimates(
     upper: AnyArray,
     status: AnyArray,
     df: AnyArray | None = None,
-    flags: dict[str, BoolArray] | None = None,
+    flags: Mapping[str, AnyArray] | None = None,
     numbers: dict[str, FloatArray] | None = None,
 ) -> Estimates:
     """Estimates whose conclusion is whether the interval leaves out 0. A replicate without a finite interval is not estimated."""
@@ -103,6 +103,13 @@ def estimates(
     limits = np.where(known, lower, np.nan), np.where(known, upper, np.nan)
     made = Estimates(estimate, std_error, statistic, degrees, codes, measured.scale, measured.benefit, *limits, decision=decision)
     return made.counting(flags or {}).averaging(numbers or {})
+
+
+def held(lower: FloatArray, upper: FloatArray, value: FloatArray) -> FloatArray:
+    """(R,) 1 where the limits hold the value, 0 where not, NaN where there are no limits or no value."""
+    known = np.isfinite(value) & ~np.isnan(lower) & ~np.isnan(upper)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, ((lower <= value) & (value <= upper)).astype(np.float64), np.nan)
 
 
 def estimates_from(found: Any, measured: Measured, **numbers: FloatArray) -> Estimates:

@@ -10,7 +10,7 @@ from simtrials.core.check import Correlation, Count, Finite, Positive, Within
 from simtrials.core.data import Estimates
 from simtrials.core.errors import Problem, did_you_mean
 from simtrials.core.expressions import Category
-from simtrials.evidence.syntheses.base import SYNTHESES, Synthesis, estimates, estimates_from
+from simtrials.evidence.syntheses.base import SYNTHESES, Synthesis, estimates, estimates_from, held
 from simtrials.evidence.table import Effects, Measured, StudyTable
 from simtrials.stats.bayes_meta import bayesian_meta_analysis
 from simtrials.stats.bivariate import bivariate_meta_analysis
@@ -80,8 +80,7 @@ class Bayesian(Synthesis):
         found = bayesian_meta_analysis(effects.yi, effects.vi, tau_prior=self.tau_prior, scale=self.scale, mu_prior=prior, level=1 - self.alpha)
         new = table.new_true[self.question]
         made = estimates_from(found, measured, tau=found.tau_median)
-        with np.errstate(invalid="ignore"):
-            return made.counting({"prediction_coverage": (found.prediction_lower <= new) & (new <= found.prediction_upper)})
+        return made.counting({"prediction_coverage": held(found.prediction_lower, found.prediction_upper, new)})
 
 
 @SYNTHESES.register

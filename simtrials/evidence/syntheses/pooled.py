@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from simtrials.core.check import fault
 from simtrials.core.data import Estimates
 from simtrials.core.errors import did_you_mean
-from simtrials.evidence.syntheses.base import SYNTHESES, Synthesis, estimates
+from simtrials.evidence.syntheses.base import SYNTHESES, Synthesis, estimates, held
 from simtrials.evidence.table import Effects, Measured, StudyTable
 from simtrials.stats.intervals import PredictionRule
 from simtrials.stats.meta_analysis import CI_RULES, TAU2_METHODS, meta_analysis
@@ -65,6 +65,5 @@ class Pooled(Synthesis):
         if self.tau2 != "common":
             numbers |= {"tau2": found.tau2, "tau2_error": found.tau2 - table.tau2[self.question], "i2": found.i2}
             new = table.new_true[self.question]
-            with np.errstate(invalid="ignore"):
-                flags["prediction_coverage"] = (found.prediction_lower <= new) & (new <= found.prediction_upper)
+            flags["prediction_coverage"] = held(found.prediction_lower, found.prediction_upper, new)
         return estimates(measured, found.estimate, found.std_error, found.lower, found.upper, status, found.df, flags, numbers)
