@@ -16,7 +16,7 @@ from simtrials.planning.power_curve import PowerCurve
 from simtrials.planning.sample_size import SampleSize
 from simtrials.planning.search import Found
 from simtrials.report import look, numbers
-from simtrials.report.figures.canvas import Sheet, apart, finished, number_axis, round_steps, save, sheet, styled, text_width
+from simtrials.report.figures.canvas import Sheet, apart, finished, number_axis, round_steps, save, sheet, styled, wrapped
 from simtrials.report.planning.text import field_in_words, name_in_words
 
 BODY_MM, LEFT_MM, RIGHT_MM, BOTTOM_MM, TOP_MM = 84.0, 13.0, 46.0, 12.5, 5.0
@@ -72,6 +72,10 @@ class PowerCurves:
         self._answer(axes)
         ends = [self._curve(axes, i, curve, (low, high)) for i, curve in enumerate(self.curves)]
         self._names(page, ends, height)
+        if self.found is not None and self.found.n is not None and self.found.lower is not None and self.found.upper is not None:
+            interval = f"{numbers.whole(self.found.n)} ({numbers.whole(self.found.lower)} to {numbers.whole(self.found.upper)})"
+            across = LEFT_MM + width * (self.found.n - low) / (high - low)
+            page.text(across, BOTTOM_MM + height + 2.0, interval, look.NOTE_PT, ha="center", weight="bold")
         target = f"target {numbers.percent(self.target)}"
         page.text(LEFT_MM + 1.0, BOTTOM_MM + height * self.target / 1.04 + 1.8, target, look.NOTE_PT, color=look.SECONDARY)
         return finished(page)
@@ -112,15 +116,11 @@ class PowerCurves:
     def _names(self, page: Sheet, ends: Sequence[float], height: float) -> None:
         """Each curve by its name at its right end."""
         order = np.argsort(ends)
-        places = apart([BOTTOM_MM + height * ends[i] / 104 for i in order], [3.4] * len(order), BOTTOM_MM, BOTTOM_MM + height, 0.4)
+        heights = [3.2 * len(wrapped(self.curves[i].label, RIGHT_MM - 3.0, look.NOTE_PT, most=2)) for i in order]
+        places = apart([BOTTOM_MM + height * ends[i] / 104 for i in order], heights, BOTTOM_MM, BOTTOM_MM + height, 0.6)
         for i, place in zip(order, places, strict=True):
-            page.text(look.WIDE_MM - RIGHT_MM + 2.0, place, _short(self.curves[i].label, RIGHT_MM - 3.0), look.NOTE_PT)
-
-
-def _short(label: str, width: float) -> str:
-    while text_width(label, look.NOTE_PT) > width:
-        label = label[:-2] + "…"
-    return label
+            lines = wrapped(self.curves[i].label, RIGHT_MM - 3.0, look.NOTE_PT, most=2)
+            page.text(look.WIDE_MM - RIGHT_MM + 2.0, place, "\n".join(lines), look.NOTE_PT)
 
 
 def curve_drawing(curve: PowerCurve) -> PowerCurves:
