@@ -101,6 +101,44 @@ def size(
         _saved(found, Path(out) / "points" / f"{scenario.name}-size")
 
 
+@app.command(rich_help_panel="Plan")
+def assurance(
+    file: File,
+    prior: Annotated[
+        list[str] | None,
+        typer.Option(help="Field and its distribution, as a TOML table; repeat. Default: [priors] of the scenario.", metavar="PATH={kind=...}"),
+    ] = None,
+    analysis: Annotated[list[str] | None, typer.Option(help="Analysis by name; repeat. Default: the primary ones, or all.", metavar="NAME")] = None,
+    draws: Annotated[int, typer.Option(help="Draws from the priors.", metavar="N")] = 200,
+    replicates: Annotated[int, typer.Option(help="Simulated trials at each draw.", metavar="N")] = 256,
+    jobs: Jobs = None,
+    out: Out = "results",
+    set_: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Power averaged over what is not known: the probability of success, beside what the declared values suggest.
+
+    Example:  simtrials assurance textbook_t --prior 'endpoints.outcome.effects.active.points={kind="normal",mean=0.5,sd=0.2}'
+
+    See also: power, size, kinds distributions
+    """
+    from simtrials.core.errors import Stopped
+    from simtrials.engine.evidence.scenario import EvidenceScenario
+    from simtrials.engine.files import read
+    from simtrials.planning.assurance import assurance as averaged
+
+    scenario = read(file, changes(set_) | ({"priors": changes(prior)} if prior else {}))
+    with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:
+        try:
+            found = averaged(scenario, analyses=analysis or (), n_draws=draws, n_replicates=replicates, n_jobs=jobs, out=out, progress=bar)
+        except KeyboardInterrupt:
+            raise Stopped("stopped; run the same command to continue") from None
+    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
+    if not as_json and not quiet:
+        _saved(found, Path(out) / "points" / f"{scenario.name}-assurance")
+
+
 def _fields(words: list[str]) -> dict[str, list[Any]]:
     """`path=1,2,3` words as values by path; a list in brackets is read as TOML."""
     from simtrials.core.errors import SimtrialsError

@@ -13,10 +13,13 @@ from simtrials.core.errors import Problem, did_you_mean
 from simtrials.core.rng import STREAM_VERSION
 from simtrials.engine.provenance import plugin_sources
 from simtrials.trial.checks import Draft
+from simtrials.trial.distributions import DISTRIBUTIONS, Distribution
 
 SCENARIO, NULL = "scenario", "null"
 """Names of the cells that hold the scenario as it is declared, and the same without effect."""
-NAMES_ONLY = frozenset({"name", "question", "n_replicates", "sources", "target_power", "null_grid", "patterns", "primary", "variants", "sweep"})
+NAMES_ONLY = frozenset(
+    {"name", "question", "n_replicates", "sources", "target_power", "null_grid", "patterns", "primary", "priors", "variants", "sweep"}
+)
 """Fields that change no draw and no estimate, and so are not part of the digest."""
 
 
@@ -53,6 +56,9 @@ class Declared(Component):
     target_power: OpenProbability = Field(default=0.8, description="power that is aimed at, for tables and figures")
     primary: Many[str] = Field(default=(), description="analyses (or syntheses) whose power must be precise under --mcse; default: all")
     patterns: dict[str, Pattern] = Field(default_factory=dict, description="results over several analyses (or syntheses) whose frequency is reported")
+    priors: dict[str, Annotated[Distribution, DISTRIBUTIONS]] = Field(
+        default_factory=dict, description="what is left open of a field, by its path, for the probability of success averaged over it"
+    )
     sources: dict[str, str] = Field(default_factory=dict, description="where a value comes from, by the path of the field; shown in the report")
 
     _folder: Path | None = PrivateAttr(default=None)

@@ -21,7 +21,7 @@ from simtrials.engine.evidence.scenario import EvidenceScenario, evidence_scenar
 from simtrials.engine.scenario import Scenario, scenario_problems
 from simtrials.trial.checks import Draft
 
-NAMED = ("assays", "endpoints", "departures", "estimands", "analyses", "patterns", "outcomes", "syntheses", "variants")
+NAMED = ("assays", "endpoints", "departures", "estimands", "analyses", "patterns", "outcomes", "syntheses", "variants", "priors")
 """Tables of named items; each item is checked on its own."""
 Readable = Scenario | EvidenceScenario
 M = TypeVar("M", bound=Declared)

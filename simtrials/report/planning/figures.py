@@ -11,12 +11,13 @@ from matplotlib.figure import Figure
 
 from simtrials.core.errors import SimtrialsError
 from simtrials.core.measures import wilson
+from simtrials.planning.assurance import Assurance
 from simtrials.planning.points import Share
 from simtrials.planning.power_curve import PowerCurve
 from simtrials.planning.sample_size import SampleSize
 from simtrials.planning.search import Found
 from simtrials.report import look, numbers
-from simtrials.report.figures.canvas import Sheet, apart, finished, number_axis, round_steps, save, sheet, styled, wrapped
+from simtrials.report.figures.canvas import Sheet, apart, finished, number_axis, round_steps, save, sheet, styled, text_width, wrapped
 from simtrials.report.planning.text import field_in_words, name_in_words
 
 BODY_MM, LEFT_MM, RIGHT_MM, BOTTOM_MM, TOP_MM = 84.0, 13.0, 46.0, 12.5, 5.0
@@ -150,6 +151,58 @@ def size_drawing(size: SampleSize) -> PowerCurves:
     return PowerCurves(title, axis, [curve], size.target, sentence, size.found)
 
 
+@dataclass(frozen=True, slots=True)
+class PowerOverPriors:
+    """Histogram of power over draws of the priors, with the average and what the declared values suggest."""
+
+    title: str
+    powers: Sequence[float]
+    average: float
+    declared: float
+    sentence: str
+
+    def table(self) -> list[tuple[str, ...]]:
+        """The numbers behind the figure."""
+        return [("draw", "power"), *((str(i + 1), repr(float(power))) for i, power in enumerate(self.powers))]
+
+    def draw(self) -> Figure:
+        """Draws in bins of five percent."""
+        page = sheet(62.0, self.title, "Bar: draws of the priors by the power of a trial there; solid line: average; dashed: at the declared values.")
+        width, height = look.WIDE_MM - 2 * LEFT_MM, 62.0 - BOTTOM_MM - 9.0
+        axes = page.axes(LEFT_MM, BOTTOM_MM, width, height, sides="left bottom")
+        counts, edges = np.histogram(100 * np.asarray(self.powers), bins=np.arange(0.0, 105.0, 5.0))
+        axes.bar(edges[:-1], counts, width=5.0, align="edge", color=look.PALE_ACCENT, edgecolor=look.WHITE, lw=0.6)
+        axes.set_xlim(0, 100)
+        axes.set_ylim(0, 1.05 * counts.max())
+        number_axis(axes.xaxis, [0, 20, 40, 60, 80, 100])
+        number_axis(axes.yaxis, round_steps(0, float(counts.max()), most=4))
+        axes.set_xlabel("power at a draw (%)")
+        axes.set_ylabel("draws")
+        words = [f"average {numbers.fixed(100 * self.average, 0)}", f"declared {numbers.fixed(100 * self.declared, 0)}"]
+        values = [100 * self.average, 100 * self.declared]
+        for value, style in zip(values, ("-", (0, (4, 2.5))), strict=True):
+            axes.axvline(value, color=look.INK, lw=look.DATA_PT, ls=style)
+        order = np.argsort(values)
+        widths = [text_width(words[i], look.NOTE_PT) for i in order]
+        places = apart([LEFT_MM + width * values[i] / 100 for i in order], widths, LEFT_MM, LEFT_MM + width, 2.0)
+        for i, place in zip(order, places, strict=True):
+            page.text(place, BOTTOM_MM + height + 3.0, words[i], look.NOTE_PT, ha="center")
+        return finished(page)
+
+
+def assurance_drawing(found: Assurance) -> PowerOverPriors:
+    """The drawing of an assurance: of its first analysis."""
+    name, one = next(iter(found.analyses.items()))
+    title = f"What to expect of {name_in_words(found.scenario, name)}: {found.scenario.name}"
+    sentence = f"On average {numbers.fixed(100 * one.value, 0)}%, at the declared values {numbers.fixed(100 * one.declared.value, 0)}%."
+    return PowerOverPriors(title, one.powers.tolist(), one.value, one.declared.value, sentence)
+
+
+def draw_assurance(found: Assurance, path: str | Path | None) -> Any:
+    """The figure of an assurance, saved when a path is given."""
+    return _drawn(assurance_drawing(found), path)
+
+
 def draw_curve(curve: PowerCurve, path: str | Path | None) -> Any:
     """The figure of a power curve, saved when a path is given."""
     return _drawn(curve_drawing(curve), path)
@@ -160,7 +213,7 @@ def draw_size(size: SampleSize, path: str | Path | None) -> Any:
     return _drawn(size_drawing(size), path)
 
 
-def _drawn(drawing: PowerCurves, path: str | Path | None) -> Figure:
+def _drawn(drawing: PowerCurves | PowerOverPriors, path: str | Path | None) -> Figure:
     with styled():
         figure = drawing.draw()
     if path is not None:

@@ -1,7 +1,10 @@
 """What the terminal shows of power curves and sample sizes. Plain text, 80 columns."""
 
+import numpy as np
+
 from simtrials.engine.evidence.scenario import EvidenceScenario
 from simtrials.engine.files import Readable
+from simtrials.planning.assurance import Assurance
 from simtrials.planning.points import Share
 from simtrials.planning.power_curve import PowerCurve
 from simtrials.planning.sample_size import SampleSize
@@ -79,4 +82,25 @@ def size_summary(size: SampleSize) -> str:
     rest = [f"{name_in_words(size.scenario, name)} {in_percent(share)}" for name, share in size.others.items() if [name] != list(size.analyses)]
     if rest:
         lines.append(paragraph(f"at {numbers.whole(found.n)} {what}: {', '.join(rest)}", INDENT))
+    return "\n".join(lines)
+
+
+def assurance_summary(found: Assurance) -> str:
+    """`Averaged over the priors, 58 of 100 such trials show a benefit in response; at the declared values 84.`"""
+    lines = [paragraph(f"{found.scenario.name}: averaged over what is left open of {listed([field_in_words(path) for path in found.priors])}")]
+    table = [["analysis", "averaged, %", "at declared values, %", "5 to 95% of draws, %"]]
+    for name, one in found.analyses.items():
+        half = numbers.Z95 * one.mcse
+        averaged = f"{numbers.rounded(100 * one.value, 100 * one.mcse, 1)} ± {numbers.rounded(100 * half, 100 * one.mcse, 1)}"
+        low, high = (numbers.fixed(100 * float(value), 0) for value in np.quantile(one.powers, (0.05, 0.95)))
+        table.append([name_in_words(found.scenario, name), averaged, in_percent(one.declared), f"{low} to {high}"])
+    lines.append(aligned(table, right=(1, 2, 3), flexible=(0,)))
+    if found.nothing_or_harm is not None and found.nothing_or_harm >= 0.02:
+        share = numbers.fixed(100 * found.nothing_or_harm, 0)
+        limit = numbers.fixed(100 * (1 - found.nothing_or_harm), 0)
+        lines.append(
+            paragraph(f"In {share} of 100 draws the drug does nothing or harms: no number of patients brings the average much above {limit}.", INDENT)
+        )
+    trials = f"{numbers.whole(found.n_draws)} draws of the priors, {numbers.whole(found.n_replicates)} simulated {_noun(found.scenario)} at each."
+    lines.append(paragraph(f"±: 95% Monte Carlo interval. {trials}", INDENT))
     return "\n".join(lines)
