@@ -1,5 +1,6 @@
 """Trials that randomise clusters of patients, such as sites or wards, analysed by their means."""
 
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import ArrayLike
 from simtrials.core.arrays import FloatArray
 from simtrials.stats.closed_form.distributions import normal_rejection, t_rejection
 from simtrials.stats.closed_form.inputs import Tails, finite, inside_unit, known, no_less_than, positive, probability
+from simtrials.stats.closed_form.sizes import TwoArmSize, two_arm_size
 
 
 def design_effect(patients_per_cluster: ArrayLike, icc: ArrayLike) -> FloatArray:
@@ -50,3 +52,23 @@ def cluster_power(
     if reference == "normal":
         return normal_rejection(difference, std_error, std_error, level, tails)
     return t_rejection(difference / std_error, active + control - 2, level, tails)
+
+
+def cluster_sample_size(
+    effect: ArrayLike,
+    *,
+    sd: ArrayLike = 1.0,
+    icc: ArrayLike,
+    patients_per_cluster: ArrayLike,
+    power: ArrayLike = 0.8,
+    alpha: ArrayLike = 0.05,
+    tails: Tails = "both",
+    reference: Literal["t", "normal"] = "t",
+    allocation_ratio: ArrayLike = 1.0,
+) -> TwoArmSize:
+    """Clusters (not patients) for a power of `cluster_power`; `allocation_ratio` is active / control, at least 2 clusters per arm.
+
+    Source: as `cluster_power`, solved for the number of clusters.
+    """
+    shared = {"sd": sd, "icc": icc, "patients_per_cluster": patients_per_cluster, "alpha": alpha}
+    return two_arm_size(partial(cluster_power, effect, tails=tails, reference=reference, **shared), power, allocation_ratio)
