@@ -1,6 +1,5 @@
 """Trials that randomise clusters of patients, such as sites or wards, analysed by their means."""
 
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -70,5 +69,9 @@ def cluster_sample_size(
 
     Source: as `cluster_power`, solved for the number of clusters.
     """
-    shared = {"sd": sd, "icc": icc, "patients_per_cluster": patients_per_cluster, "alpha": alpha}
-    return two_arm_size(partial(cluster_power, effect, tails=tails, reference=reference, **shared), power, allocation_ratio)
+
+    def power_at(*, n_active: ArrayLike, n_control: ArrayLike) -> FloatArray:
+        shared = {"sd": sd, "icc": icc, "patients_per_cluster": patients_per_cluster, "alpha": alpha}
+        return cluster_power(effect, **shared, clusters_active=n_active, clusters_control=n_control, tails=tails, reference=reference)
+
+    return two_arm_size(power_at, power, allocation_ratio)

@@ -20,24 +20,18 @@ from simtrials.stats.closed_form.sizes import least_n
 
 ExactTest = Literal["pooled", "unpooled", "fisher"]
 _REJECTIONS: dict[str, Callable[..., BoolArray]] = {"pooled": pooled_z_rejection, "unpooled": unpooled_z_rejection, "fisher": fisher_rejection}
-MOST_PER_ARM = 3000
-"""Larger trials are not enumerated; the normal approximation is good there."""
+MOST_PER_ARM = {"pooled": 3000, "unpooled": 3000, "fisher": 1000}
+"""Larger trials are not enumerated, for the time it takes; the normal approximation is good there."""
 FAR_POOLED = 1e-4
 """Probability given away in the bound: that of a pooled proportion so far from its mean that its variance is larger than assumed."""
 BERRY_ESSEEN = 0.56
 
 
 class ExactSize(NamedTuple):
-    """Patients per arm from the exact power.
-
-    From `n_per_arm` on the power is at or above its target for every larger number, `power` is the power there; `first_n_per_arm` is the first
-    number at which the target is reached at all, with `first_power`, before the power falls below it again (the same where it does not fall).
-    """
+    """Patients in each arm from which on the exact power stays at or above its target, and the power there."""
 
     n_per_arm: FloatArray
     power: FloatArray
-    first_n_per_arm: FloatArray
-    first_power: FloatArray
 
 
 def exact_proportions_sample_size(
@@ -59,7 +53,8 @@ def exact_proportions_sample_size(
     tails : "both" counts every rejection, "benefit" those with the higher proportion under active, which p_active must then be
     test : "pooled" or "unpooled" z test, or "fisher", the exact test
 
-    Raises SimtrialsError where no number of patients reaches the target, or more than 3,000 per arm would have to be enumerated.
+    Raises SimtrialsError where no number of patients reaches the target, or more than 3,000 per arm (1,000 for Fisher's test) would have to be
+    enumerated.
 
     Source: Chernick and Liu (2002), The American Statistician 56:149-155 (the saw-toothed power, and the size from which on it stays); the horizon
     from Hoeffding (1963), Journal of the American Statistical Association 58:13-30, Serfling (1974), Annals of Statistics 2:39-48 (sampling without
@@ -70,8 +65,8 @@ def exact_proportions_sample_size(
     known("tails", tails, ("both", "benefit"))
     cases = np.broadcast_arrays(inside_unit("p_active", p_active), inside_unit("p_control", p_control), inside_unit("power", power))
     found = [_size(float(a), float(c), float(target), alpha, tails, test) for a, c, target in zip(*(part.flat for part in cases), strict=True)]
-    columns = np.array(found, dtype=np.float64).reshape(*cases[0].shape, 4)
-    return ExactSize(*(columns[..., i][()] for i in range(4)))
+    columns = np.array(found, dtype=np.float64).reshape(*cases[0].shape, 2)
+    return ExactSize(columns[..., 0][()], columns[..., 1][()])
 
 
 def exact_power_horizon(p_active: float, p_control: float, *, power: float, alpha: float = 0.05, test: ExactTest = "pooled") -> float:
@@ -83,14 +78,14 @@ def exact_power_horizon(p_active: float, p_control: float, *, power: float, alph
     return float(np.ceil(least_n(lambda n: _lower_bound(n, p_active, p_control, alpha, test), bound, np.asarray(2.0))))
 
 
-def _size(p_active: float, p_control: float, power: float, alpha: float, tails: Tails, test: ExactTest) -> tuple[float, float, float, float]:
+def _size(p_active: float, p_control: float, power: float, alpha: float, tails: Tails, test: ExactTest) -> tuple[int, float]:
     if p_active == p_control or (tails == "benefit" and p_active < p_control):
         raise SimtrialsError(f"p_active must {'differ from' if tails == 'both' else 'be greater than'} p_control, got {p_active:g} and {p_control:g}")
     horizon = exact_power_horizon(p_active, p_control, power=power, alpha=alpha, test=test)
-    if horizon > MOST_PER_ARM:
+    if horizon > MOST_PER_ARM[test]:
         raise SimtrialsError(
             f"p_active {p_active:g} and p_control {p_control:g} are too close for exact enumeration, which would go up to {horizon:,.0f} patients "
-            "per arm; use proportions_sample_size, whose normal approximation is good for so many"
+            "per arm; the normal approximation is good for so many"
         )
 
     def power_at(n: int) -> float:
@@ -99,8 +94,7 @@ def _size(p_active: float, p_control: float, power: float, alpha: float, tails: 
     stays, of_stays = int(horizon), power_at(int(horizon))
     while stays > 1 and (below := power_at(stays - 1)) >= power:
         stays, of_stays = stays - 1, below
-    first = next((n, found) for n in range(1, stays + 1) if (found := power_at(n)) >= power)
-    return stays, of_stays, *first
+    return stays, of_stays
 
 
 def _lower_bound(n: FloatArray, p_active: float, p_control: float, alpha: float, test: ExactTest) -> FloatArray:
