@@ -7,7 +7,7 @@ import typer
 
 from simtrials.cli.app import app
 from simtrials.cli.options import Json, Quiet
-from simtrials.cli.quick_answers import Answer, apart, asks, of_arms, of_number, one_number, question, two_arms
+from simtrials.cli.quick_answers import Answer, apart, asks, inside, of_number, one_number, question, two_arms
 from simtrials.core.errors import SimtrialsError
 
 quick = typer.Typer(name="quick", rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
@@ -56,7 +56,7 @@ def means(
 
     Example:  simtrials quick means --difference 3.4 --sd 7.5 --power 0.9
 
-    See also: ancova, mmrm, noninferiority
+    See also: quick ancova, quick mmrm, quick noninferiority
     """
     from simtrials.stats.closed_form import t_test_power, t_test_sample_size
 
@@ -87,7 +87,7 @@ def paired(
 
     Example:  simtrials quick paired --difference 2 --sd 6 --correlation 0.5
 
-    See also: means
+    See also: quick means
     """
     from simtrials.stats.closed_form import inputs, paired_t_power, paired_t_sample_size
 
@@ -130,13 +130,13 @@ def proportions(
 
     Example:  simtrials quick proportions --active 0.5 --control 0.3 --test fisher
 
-    See also: logistic, responder, noninferiority
+    See also: quick logistic, quick responder, quick noninferiority
     """
     from simtrials.cli.quick_exact import exact_proportions
     from simtrials.stats.closed_form import proportions_power, proportions_sample_size
 
     asked = question(n, power, alpha, one_sided, ratio)
-    apart("--active", active, control)
+    apart("--active", inside("--active", active), inside("--control", control))
     facing = (active, control) if active > control else (1 - active, 1 - control)
     assumed = f"{active:.4g} against {control:.4g}, {asked.level_in_words}, {asked.arms_in_words}"
     if exact or test == "fisher":
@@ -179,7 +179,7 @@ def ancova(
 
     Example:  simtrials quick ancova --difference 3.4 --sd 7.5 --correlation 0.5
 
-    See also: means, mmrm
+    See also: quick means, quick mmrm
     """
     from simtrials.stats.closed_form import ancova_power, ancova_sample_size
 
@@ -213,12 +213,13 @@ def logistic(
 
     Example:  simtrials quick logistic --control 0.3 --odds-ratio 2
 
-    See also: proportions
+    See also: quick proportions
     """
     from simtrials.stats.closed_form import logistic_power, logistic_sample_size
 
     asked = question(n, power, alpha, one_sided, ratio)
     apart("--odds-ratio", odds_ratio, 1.0)
+    inside("--control", control)
     facing = (control, odds_ratio) if odds_ratio > 1 or odds_ratio <= 0 else (1 - control, 1 / odds_ratio)
     return two_arms(asked, partial(logistic_power, *facing, **asked.level), partial(logistic_sample_size, *facing, **asked.level)).by(
         "Wald test of the log odds ratio, normal approximation (Demidenko 2007)",
@@ -245,7 +246,7 @@ def survival(
 
     Example:  simtrials quick survival --hazard-ratio 0.6 --event-share 0.4
 
-    See also: proportions
+    See also: quick proportions
     """
     import math
 

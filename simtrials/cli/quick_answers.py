@@ -23,6 +23,7 @@ OPTIONS = {
     "residual_sd": "--sd",
     "marker_sd": "--marker-sd",
     "correlation": "--correlation",
+    "correlations": "--correlation: correlations",
     "retention": "--retention",
     "n_covariates": "--covariates",
     "p_active": "--active",
@@ -95,9 +96,7 @@ class Answer:
         return Answer(self.words, self.values | values, self.formula, self.assumed, (*self.more, line))
 
 
-def question(
-    n: int | None, power: float | None, alpha: float, one_sided: bool = False, ratio: str = "1", *, level_option: str = "two-sided"
-) -> Question:
+def question(n: int | None, power: float | None, alpha: float, one_sided: bool = False, ratio: str = "1") -> Question:
     """The options that all commands share, checked."""
     if n is not None and power is not None:
         raise SimtrialsError("--n and --power exclude each other: --n asks for the power of a number, --power for the number that has a power")
@@ -130,6 +129,13 @@ def apart(option: str, value: float, null: float = 0.0) -> float:
     return abs(value) if null == 0 else value
 
 
+def inside(option: str, value: float) -> float:
+    """A share of patients that is neither 0 nor 1."""
+    if not 0 < value < 1:
+        raise SimtrialsError(f"{option} must lie strictly between 0 and 1, got {value:g}")
+    return value
+
+
 def two_arms(asked: Question, power_at: Callable[..., Any], size_at: Callable[..., Any], unit: str = "patients") -> Answer:
     """The answer of a pair of formulas for two arms."""
     if asked.n is not None:
@@ -137,7 +143,7 @@ def two_arms(asked: Question, power_at: Callable[..., Any], size_at: Callable[..
         return of_arms(asked, active, control, float(power_at(n_active=active, n_control=control)), unit)
     size = size_at(power=asked.power, allocation_ratio=float(asked.ratio))
     if not math.isfinite(size.n_total):
-        raise SimtrialsError(f"no number of {unit} reaches a power of {asked.power:g} under what was assumed")
+        raise SimtrialsError(f"no number of {unit} up to 1,000,000,000 reaches a power of {asked.power:g} under what was assumed")
     return of_arms(asked, int(size.n_active), int(size.n_control), float(size.power), unit)
 
 
@@ -153,7 +159,7 @@ def one_number(asked: Question, power_at: Callable[[int], Any], size_at: Callabl
         return of_number(asked, asked.n, float(power_at(asked.n)), unit)
     size = size_at(power=asked.power)
     if not math.isfinite(size.n):
-        raise SimtrialsError(f"no number of {unit} reaches a power of {asked.power:g} under what was assumed")
+        raise SimtrialsError(f"no number of {unit} up to 1,000,000,000 reaches a power of {asked.power:g} under what was assumed")
     return of_number(asked, int(size.n), float(size.power), unit)
 
 
@@ -195,7 +201,8 @@ def asks(function: Callable[..., Answer]) -> Callable[..., None]:
 
 def by_options(message: str) -> str:
     """A message of the formulas, with options for the arguments that it names."""
-    return re.sub(r"(?<![-\w])(" + "|".join(OPTIONS) + r")(?=:| must| and| [0-9.])", lambda found: OPTIONS[found[1]], message)
+    at_the_start = re.sub(r"^\w+(?=[: ])", lambda word: OPTIONS.get(word[0], word[0]), message)
+    return re.sub(r"(?<![-\w])p_(active|control)\b", r"--\1", at_the_start)
 
 
 def tell(name: str, answer: Answer, as_json: bool, quiet: bool) -> None:

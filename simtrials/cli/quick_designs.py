@@ -39,7 +39,7 @@ def mmrm(
 
     Example:  simtrials quick mmrm --difference 3.4 --sd 7.5 --correlation 0.6 --dropout 0.15
 
-    See also: ancova, means
+    See also: quick ancova, quick means
     """
     from simtrials.stats.closed_form import mmrm_power, mmrm_sample_size
 
@@ -103,7 +103,7 @@ def noninferiority(
 
     Example:  simtrials quick noninferiority --margin 2 --sd 7.5
 
-    See also: means, proportions
+    See also: quick means, quick proportions
     """
     from simtrials.stats import closed_form
 
@@ -120,7 +120,8 @@ def noninferiority(
         )
         return found.by(
             "one-sided t test against the margin, noncentral t (Chow, Shao and Wang 2008, section 3.2)",
-            f"true difference {difference:g}, margin {margin:g}, SD {sd:g} in both arms, normal outcome, {asked.level_in_words}, {asked.arms_in_words}",
+            f"true difference {difference:g}, margin {margin:g}, SD {sd:g} in both arms, normal outcome, {asked.level_in_words}, "
+            f"{asked.arms_in_words}",
             difference=difference,
             margin=margin,
             sd=sd,
@@ -158,7 +159,7 @@ def cluster(
 
     Example:  simtrials quick cluster --difference 0.4 --icc 0.05 --cluster-size 20
 
-    See also: means
+    See also: quick means
     """
     from simtrials.stats.closed_form import cluster_power, cluster_sample_size, design_effect
 
@@ -202,7 +203,7 @@ def interaction(
 
     Example:  simtrials quick interaction --difference 0.3 --sd 1 --marker-sd 1
 
-    See also: means
+    See also: quick means
     """
     from simtrials.stats.closed_form import interaction_power, interaction_sample_size
 
@@ -243,7 +244,7 @@ def responder(
 
     Example:  simtrials quick responder --difference 3.4 --sd 7.5 --control 0.3
 
-    See also: proportions, means
+    See also: quick proportions, quick means
     """
     from simtrials.stats import closed_form
 
@@ -290,7 +291,7 @@ def meta(
 
     Example:  simtrials quick meta --difference 0.35 --per-arm 15 --tau 0.26 --n 11
 
-    See also: means
+    See also: meta
     """
     from simtrials.stats.closed_form import meta_analysis_power, meta_analysis_studies
 
