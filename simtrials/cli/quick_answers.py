@@ -23,7 +23,6 @@ OPTIONS = {
     "residual_sd": "--sd",
     "marker_sd": "--marker-sd",
     "correlation": "--correlation",
-    "correlations": "--correlation: correlations",
     "retention": "--retention",
     "n_covariates": "--covariates",
     "p_active": "--active",

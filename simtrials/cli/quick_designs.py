@@ -50,7 +50,7 @@ def mmrm(
     return two_arms(asked, partial(mmrm_power, effect, **given), partial(mmrm_sample_size, effect, **given)).by(
         "mixed model for repeated measures, normal approximation (Lu, Luo and Chen 2008)",
         f"difference {difference:g} and SD {sd:g} at the last visit, correlation {correlation:g} ({structure.replace('_', ' ')}), "
-        f"seen at the visits {seen}, lost at random, {asked.level_in_words}, {asked.arms_in_words}",
+        f"seen at the visits {seen}, lost completely at random, {asked.level_in_words}, {asked.arms_in_words}",
         difference=difference,
         sd=sd,
         correlation=correlation,
@@ -80,6 +80,9 @@ def _correlations(correlation: float, n_visits: int, structure: str) -> Any:
     if structure not in STRUCTURES:
         raise SimtrialsError(f"--structure: nothing is called {structure!r}{did_you_mean(structure, STRUCTURES)}")
     between = inputs.correlation("correlation", correlation)
+    lowest = -1 / (n_visits - 1) if n_visits > 1 else -1.0
+    if structure == "compound_symmetry" and correlation <= lowest:
+        raise SimtrialsError(f"--correlation of any two of {n_visits} visits must be above {lowest:.3g}, got {correlation:g}")
     lag = np.abs(np.subtract.outer(np.arange(n_visits), np.arange(n_visits)))
     return between**lag if structure == "ar1" else np.where(lag == 0, 1.0, between)
 

@@ -254,7 +254,7 @@ MISTAKES = {
     "mmrm --difference 0.5 --correlation 0.5 --retention 0.8,0.9": "--retention must not rise",
     "mmrm --difference 0.5 --correlation 0.5 --dropout 1": "--dropout must be at least 0 and below 1",
     "mmrm --difference 0.5 --correlation 0.5 --visits 0": "--visits must be 1 to 100",
-    "mmrm --difference 0.5 --correlation -0.9": "--correlation",
+    "mmrm --difference 0.5 --correlation -0.9": "--correlation of any two of 4 visits must be above -0.333, got -0.9",
     "mmrm --difference 0.5 --correlation 0.5 --structure ar2": "did you mean 'ar1'?",
     "logistic --control 0.3 --odds-ratio 1": "--odds-ratio must differ from 1",
     "logistic --control 0.3 --odds-ratio -1": "--odds-ratio must be greater than 0",

@@ -33,6 +33,11 @@ def assert_simulated(rejected, exact):
     assert abs(np.mean(rejected) - exact) < 4 * np.sqrt(exact * (1 - exact) / np.size(rejected))
 
 
+def assert_not_simulated(rejected, wrong):
+    """A wrong version lies more than 4 Monte Carlo standard errors away."""
+    assert abs(np.mean(rejected) - wrong) > 4 * np.sqrt(wrong * (1 - wrong) / np.size(rejected))
+
+
 # ---- meta-analyses
 
 
@@ -68,8 +73,7 @@ def test_power_of_a_meta_analysis_is_that_of_simulated_ones(tau2, test):
         wrong = "normal"
     exact = closed_form.meta_analysis_power(0.3, k=k, variance=variance, tau2=tau2, test=test)
     assert_simulated(rejected, exact)
-    far = closed_form.meta_analysis_power(0.3, k=k, variance=variance, tau2=tau2, test=wrong)
-    assert abs(rejected.mean() - far) > 4 * np.sqrt(far * (1 - far) / N_REPLICATES)
+    assert_not_simulated(rejected, closed_form.meta_analysis_power(0.3, k=k, variance=variance, tau2=tau2, test=wrong))
 
 
 def test_hartung_and_knapp_do_so_whatever_the_variance_between_studies():
@@ -122,6 +126,8 @@ def test_assurance_of_a_t_test_is_that_of_simulated_trials():
     found = stats.ttest_ind(active, control, axis=1)
     rejected = (found.pvalue < 0.05) & (found.statistic > 0)
     assert_simulated(rejected, closed_form.assurance_normal_prior(0.5, 0.3, n_active=12, n_control=12, test="t"))
+    assert_not_simulated(rejected, closed_form.assurance_normal_prior(0.5, 0.3, n_active=12, n_control=12, test="z"))
+    assert_not_simulated(rejected, closed_form.t_test_power(0.5, n_active=12, n_control=12, tails="benefit"))
 
 
 # ---- events
@@ -154,7 +160,9 @@ def test_log_rank_power_is_that_of_simulated_trials():
     time = rng.exponential(size=active.shape) / np.where(active, hazard_ratio, 1.0)
     end = np.sort(time, axis=1)[:, [n_events - 1]]
     z = log_rank_z(np.minimum(time, end), time <= end, active)
-    assert_simulated(np.abs(z) > stats.norm.ppf(0.975), closed_form.log_rank_power(hazard_ratio, n_events=n_events))
+    rejected = np.abs(z) > stats.norm.ppf(0.975)
+    assert_simulated(rejected, closed_form.log_rank_power(hazard_ratio, n_events=n_events))
+    assert_not_simulated(rejected, closed_form.log_rank_power(hazard_ratio, n_events=active.shape[1]))  # patients for events
 
 
 # ---- non-inferior proportions
@@ -176,6 +184,8 @@ def test_power_of_noninferiority_of_proportions_is_that_of_simulated_trials():
     rejected = (active - control + 0.1) / std_error > stats.norm.ppf(0.975)
     exact = closed_form.noninferiority_proportions_power(0.6, 0.62, margin=0.1, n_active=n_active, n_control=n_control)
     assert_simulated(rejected, exact)
+    swapped = closed_form.noninferiority_proportions_power(0.62, 0.6, margin=0.1, n_active=n_active, n_control=n_control)
+    assert_not_simulated(rejected, swapped)
 
 
 # ---- exact sizes of proportions
@@ -299,8 +309,7 @@ def test_interaction_power_is_that_of_simulated_trials():
     rejected = np.abs(of_active - of_control) / std_error > stats.t.ppf(0.975, 10)
     exact = closed_form.interaction_power(1.2, n_active=8, n_control=6)
     assert_simulated(rejected, exact)
-    fixed = closed_form.interaction_power(1.2, n_active=8, n_control=6, marker="fixed")
-    assert fixed - rejected.mean() > 4 * np.sqrt(fixed * (1 - fixed) / n_replicates)
+    assert_not_simulated(rejected, closed_form.interaction_power(1.2, n_active=8, n_control=6, marker="fixed"))
 
 
 def test_sizes_of_interactions_and_clusters_are_the_smallest():

@@ -20,7 +20,7 @@ MeanTest = Literal["normal", "hartung_knapp"]
 def smd_variance(mean_effect: ArrayLike, *, n_active: ArrayLike, n_control: ArrayLike) -> FloatArray:
     """Large-sample variance of the standardized mean difference of a study with these patients per arm.
 
-    Source: Hedges and Olkin (1985), Statistical Methods for Meta-Analysis, p. 86, equation 15.
+    Source: Hedges and Olkin (1985), Statistical Methods for Meta-Analysis, p. 86.
     """
     active, control = positive("n_active", n_active), positive("n_control", n_control)
     return 1 / active + 1 / control + finite("mean_effect", mean_effect) ** 2 / (2 * (active + control))

@@ -229,9 +229,10 @@ def fisher_rejection(
     """
     _check_counts(n_active, n_control, alpha, tails)
     rejected = np.zeros((n_active + 1, n_control + 1), dtype=np.bool_)
+    ways_active, ways_control = (_log_ways(n, np.arange(n + 1)) for n in (n_active, n_control))
     for total in range(n_active + n_control + 1):
         active = np.arange(max(0, total - n_control), min(n_active, total) + 1)
-        ways = _log_ways(n_active, active) + _log_ways(n_control, total - active)
+        ways = ways_active[active] + ways_control[total - active]
         weight = np.exp(ways - ways.max())
         p_value = _upper_tails(weight, mid_p) if one_sided else _fisher_p_values(weight, mid_p)
         rejected[active, total - active] = (p_value < alpha * (1 - 1e-12)) & _counts(active / n_active - (total - active) / n_control, tails)
