@@ -22,7 +22,7 @@ def start(context: typer.Context) -> None:
 
     Example:  simtrials quick means --difference 0.5 --sd 1
 
-    See also: run, check
+    See also: size, power, check
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
