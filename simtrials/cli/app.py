@@ -22,6 +22,7 @@ app = typer.Typer(
 FIRST_WORDS = f"""simtrials {__version__}: a flight simulator for clinical trials in which a biomarker decides whom to treat
 
   Plan    simtrials check FILE           what a scenario assumes, before it is run
+          simtrials quick DESIGN         power and sample size by formula, at once
   Run     simtrials run FILE             simulate it; ends with a report
   Read    simtrials show RESULTS         the table of a finished run again
   Review  simtrials meta DATA.csv        pool real studies; population: fit your own patients

@@ -152,7 +152,7 @@ def test_mistakes_exit_with_2_and_say_what_to_do(tmp_path, words, message):
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "show", "report", "check", "new", "kinds", "schema", "patients", "population", "analyze", "course", "meta"]
+    "command", ["run", "show", "report", "check", "new", "kinds", "schema", "patients", "population", "analyze", "course", "meta", "quick"]
 )
 def test_every_command_has_help_with_an_example(tmp_path, command):
     done = call(command, "--help", cwd=tmp_path)

@@ -1,5 +1,6 @@
 """Closed forms: power, sample size and operating characteristics that need no simulation."""
 
+from simtrials.stats.closed_form.assurance import assurance_limit, assurance_normal_prior
 from simtrials.stats.closed_form.biomarker import (
     UsualValue,
     measured_share,
@@ -9,8 +10,10 @@ from simtrials.stats.closed_form.biomarker import (
     usual_above_share,
     usual_value_of_enrolled,
 )
-from simtrials.stats.closed_form.clusters import cluster_power, design_effect
+from simtrials.stats.closed_form.clusters import cluster_power, cluster_sample_size, design_effect
+from simtrials.stats.closed_form.exact_proportions import ExactSize, exact_power_horizon, exact_proportions_sample_size
 from simtrials.stats.closed_form.inputs import Tails
+from simtrials.stats.closed_form.interactions import interaction_power, interaction_sample_size
 from simtrials.stats.closed_form.means import (
     noninferiority_t_power,
     noninferiority_t_sample_size,
@@ -22,9 +25,12 @@ from simtrials.stats.closed_form.means import (
     z_test_power,
     z_test_sample_size,
 )
+from simtrials.stats.closed_form.meta import meta_analysis_power, meta_analysis_studies, smd_variance
 from simtrials.stats.closed_form.proportions import (
     enumerated_power,
     fisher_rejection,
+    noninferiority_proportions_power,
+    noninferiority_proportions_sample_size,
     pooled_z_rejection,
     proportions_power,
     proportions_sample_size,
@@ -48,7 +54,6 @@ from simtrials.stats.closed_form.regression import (
     regression_sample_size,
 )
 from simtrials.stats.closed_form.repeated import (
-    log_rank_events,
     mmrm_power,
     mmrm_sample_size,
     reference_based_effect,
@@ -57,9 +62,11 @@ from simtrials.stats.closed_form.repeated import (
     slope_sample_size,
 )
 from simtrials.stats.closed_form.sizes import OneSampleSize, TwoArmSize
+from simtrials.stats.closed_form.survival import log_rank_events, log_rank_power
 
 __all__ = [
     "BaselineVariances",
+    "ExactSize",
     "MarginalEffects",
     "OneSampleSize",
     "Tails",
@@ -68,23 +75,35 @@ __all__ = [
     "ancova_f_power",
     "ancova_power",
     "ancova_sample_size",
+    "assurance_limit",
+    "assurance_normal_prior",
     "baseline_variances",
     "cluster_power",
+    "cluster_sample_size",
     "design_effect",
     "enumerated_power",
+    "exact_power_horizon",
+    "exact_proportions_sample_size",
     "fisher_rejection",
     "group_by_time_power",
     "interaction_f_squared",
+    "interaction_power",
+    "interaction_sample_size",
     "interaction_std_error",
     "log_rank_events",
+    "log_rank_power",
     "logistic_power",
     "logistic_sample_size",
     "marginal_effects",
     "measured_share",
+    "meta_analysis_power",
+    "meta_analysis_studies",
     "mixture_effect",
     "mixture_sd",
     "mmrm_power",
     "mmrm_sample_size",
+    "noninferiority_proportions_power",
+    "noninferiority_proportions_sample_size",
     "noninferiority_t_power",
     "noninferiority_t_sample_size",
     "paired_t_power",
@@ -100,6 +119,7 @@ __all__ = [
     "retention_inflation",
     "slope_power",
     "slope_sample_size",
+    "smd_variance",
     "t_test_power",
     "t_test_power_unequal_sd",
     "t_test_sample_size",

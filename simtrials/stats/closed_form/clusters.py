@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from simtrials.core.arrays import FloatArray
 from simtrials.stats.closed_form.distributions import normal_rejection, t_rejection
 from simtrials.stats.closed_form.inputs import Tails, finite, inside_unit, known, no_less_than, positive, probability
+from simtrials.stats.closed_form.sizes import TwoArmSize, two_arm_size
 
 
 def design_effect(patients_per_cluster: ArrayLike, icc: ArrayLike) -> FloatArray:
@@ -50,3 +51,27 @@ def cluster_power(
     if reference == "normal":
         return normal_rejection(difference, std_error, std_error, level, tails)
     return t_rejection(difference / std_error, active + control - 2, level, tails)
+
+
+def cluster_sample_size(
+    effect: ArrayLike,
+    *,
+    sd: ArrayLike = 1.0,
+    icc: ArrayLike,
+    patients_per_cluster: ArrayLike,
+    power: ArrayLike = 0.8,
+    alpha: ArrayLike = 0.05,
+    tails: Tails = "both",
+    reference: Literal["t", "normal"] = "t",
+    allocation_ratio: ArrayLike = 1.0,
+) -> TwoArmSize:
+    """Clusters (not patients) for a power of `cluster_power`; `allocation_ratio` is active / control, at least 2 clusters per arm.
+
+    Source: as `cluster_power`, solved for the number of clusters.
+    """
+
+    def power_at(*, n_active: ArrayLike, n_control: ArrayLike) -> FloatArray:
+        shared = {"sd": sd, "icc": icc, "patients_per_cluster": patients_per_cluster, "alpha": alpha}
+        return cluster_power(effect, **shared, clusters_active=n_active, clusters_control=n_control, tails=tails, reference=reference)
+
+    return two_arm_size(power_at, power, allocation_ratio)

@@ -102,6 +102,49 @@ def proportions_sample_size(
     return two_arm_size(partial(proportions_power, p_active, p_control, alpha=alpha, tails=tails, test=test), power, allocation_ratio)
 
 
+def noninferiority_proportions_power(
+    p_active: ArrayLike,
+    p_control: ArrayLike,
+    *,
+    margin: ArrayLike,
+    n_active: ArrayLike,
+    n_control: ArrayLike,
+    one_sided_alpha: ArrayLike = 0.025,
+) -> FloatArray:
+    """Power to show that the (good) event is less frequent under active by less than `margin`, by the unpooled z test.
+
+    Parameters
+    ----------
+    p_active, p_control : true probability of the event in each arm, strictly between 0 and 1
+    margin : largest difference of proportions that is still acceptable, positive
+    n_active, n_control : patients in each arm
+    one_sided_alpha : one-sided level
+
+    Source: Chow, Shao and Wang (2008), Sample Size Calculations in Clinical Research, section 4.2.2, p. 90.
+    """
+    sizes = positive("n_active", n_active), positive("n_control", n_control)
+    normal = _unpooled(inside_unit("p_active", p_active), inside_unit("p_control", p_control), *sizes)
+    alpha = 2 * inside_unit("one_sided_alpha", one_sided_alpha)
+    return normal_rejection(normal.difference + positive("margin", margin), normal.null_sd, normal.alternative_sd, alpha, "benefit")
+
+
+def noninferiority_proportions_sample_size(
+    p_active: ArrayLike,
+    p_control: ArrayLike,
+    *,
+    margin: ArrayLike,
+    power: ArrayLike = 0.8,
+    one_sided_alpha: ArrayLike = 0.025,
+    allocation_ratio: ArrayLike = 1.0,
+) -> TwoArmSize:
+    """Patients for a power to show non-inferiority of a proportion; `allocation_ratio` is active / control, at least 2 per arm.
+
+    Source: as `noninferiority_proportions_power`, solved for the sizes.
+    """
+    power_at = partial(noninferiority_proportions_power, p_active, p_control, margin=margin, one_sided_alpha=one_sided_alpha)
+    return two_arm_size(power_at, power, allocation_ratio)
+
+
 def responder_proportion(effect: ArrayLike, p_control: ArrayLike) -> FloatArray:
     """Share of responders under active when a normal outcome is cut so that a share `p_control` of controls respond.
 
@@ -186,9 +229,10 @@ def fisher_rejection(
     """
     _check_counts(n_active, n_control, alpha, tails)
     rejected = np.zeros((n_active + 1, n_control + 1), dtype=np.bool_)
+    ways_active, ways_control = (_log_ways(n, np.arange(n + 1)) for n in (n_active, n_control))
     for total in range(n_active + n_control + 1):
         active = np.arange(max(0, total - n_control), min(n_active, total) + 1)
-        ways = _log_ways(n_active, active) + _log_ways(n_control, total - active)
+        ways = ways_active[active] + ways_control[total - active]
         weight = np.exp(ways - ways.max())
         p_value = _upper_tails(weight, mid_p) if one_sided else _fisher_p_values(weight, mid_p)
         rejected[active, total - active] = (p_value < alpha * (1 - 1e-12)) & _counts(active / n_active - (total - active) / n_control, tails)

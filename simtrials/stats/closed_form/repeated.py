@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri
 
 from simtrials.core.arrays import FloatArray
 from simtrials.core.errors import SimtrialsError
@@ -174,14 +173,3 @@ def reference_based_effect(effects: ArrayLike, covariance: ArrayLike, left_after
         else:
             kept.append({"jump_to_reference": 0.0, "copy_increments": delta[t - 1], "missing_at_random": delta[-1]}[assumption])
     return float(shares @ [*kept, delta[-1]])
-
-
-def log_rank_events(hazard_ratio: ArrayLike, *, power: ArrayLike = 0.8, alpha: ArrayLike = 0.05, allocation_ratio: ArrayLike = 1.0) -> FloatArray:
-    """Events in both arms together for a power of the log-rank test; `allocation_ratio` is active / control, `alpha` two-sided.
-
-    Source: Schoenfeld (1981), Biometrika 68, 316-319.
-    """
-    share = positive("allocation_ratio", allocation_ratio) / (1 + positive("allocation_ratio", allocation_ratio))
-    distance = ndtri(inside_unit("power", power)) - ndtri(inside_unit("alpha", alpha) / 2)
-    with np.errstate(divide="ignore"):
-        return np.asarray(distance**2 / (share * (1 - share) * np.square(np.log(positive("hazard_ratio", hazard_ratio)))))
