@@ -3,16 +3,20 @@
 import json
 
 import examples
+import numpy as np
 import pytest
 from contracts.test_cli import call
+from scipy.special import ndtr, ndtri
 
 from simtrials.core.errors import DeclarationError, SimtrialsError
 from simtrials.engine.files import scenario_from
 from simtrials.engine.run import run
+from simtrials.planning.assurance import assurance, drawn
 from simtrials.planning.points import Points
 from simtrials.planning.power_curve import power_curve
 from simtrials.planning.sample_size import feasible_numbers, sample_size
 from simtrials.report.toml import scenario_toml
+from simtrials.stats.closed_form import t_test_power
 
 TRIAL = {
     "name": "two_means",
@@ -155,3 +159,53 @@ def test_the_commands_print_write_and_refuse(tmp_path):
         refused = call(*words, cwd=tmp_path)
         assert refused.returncode == 2
         assert "Traceback" not in refused.stderr
+
+
+# ---- assurance
+
+NORMAL = {"endpoints.score.effects.active.points": {"kind": "normal", "mean": 0.5, "sd": 0.2}}
+
+
+def test_assurance_is_that_of_the_closed_form_and_reads_the_priors_of_the_scenario(tmp_path):
+    """Numerically: the mean over the prior of the exact power."""
+    scenario = trial(priors=NORMAL, design=TRIAL["design"] | {"n_patients": 128})
+    found = assurance(scenario, analyses=["t_test"], n_draws=100, n_jobs=1, out=tmp_path)
+    one, z = found.analyses["t_test"], ndtri((np.arange(4000) + 0.5) / 4000)
+    exact = float(t_test_power(0.5 + 0.2 * z, sd=1.0, n_active=64, n_control=64, tails="benefit").mean())
+    assert abs(one.value - exact) < 4 * one.mcse
+    assert abs(float(t_test_power(0.5, sd=1.0, n_active=64, n_control=64, tails="benefit")) - exact) > 4 * one.mcse / 3, "the prior matters"
+    assert one.declared.value == pytest.approx(0.80, abs=4 * one.declared.mcse)
+    assert found.nothing_or_harm == pytest.approx(0.006, abs=0.01)
+    calls = []
+    again = assurance(scenario, analyses=["t_test"], n_draws=100, n_jobs=1, out=tmp_path, progress=lambda *told: calls.append(told))
+    assert again.to_dict() == found.to_dict()
+    assert calls == []
+
+
+def test_with_very_many_patients_assurance_is_the_probability_that_the_drug_works(tmp_path):
+    prior = {"endpoints.score.effects.active.points": {"kind": "normal", "mean": 0.1, "sd": 0.2}}
+    scenario = trial(priors=prior, design=TRIAL["design"] | {"n_patients": 40_000})
+    found = assurance(scenario, analyses=["t_test"], n_draws=40, n_replicates=2, n_jobs=1, out=tmp_path)
+    assert found.analyses["t_test"].value == pytest.approx(1 - found.nothing_or_harm, abs=0.06)
+    assert "does nothing or harms" in " ".join(found.summary().split())
+
+
+def test_draws_are_one_from_each_equal_part_of_the_prior():
+    scenario = trial(priors=NORMAL)
+    values = np.sort(drawn(scenario.priors, 50, 1)["endpoints.score.effects.active.points"])
+    parts = np.floor(50 * ndtr((values - 0.5) / 0.2)).astype(int)
+    assert list(parts) == list(range(50))
+
+
+@pytest.mark.parametrize(
+    ("priors", "told"),
+    [
+        ({}, "declare what is left open"),
+        ({"endpoints.score.sd": {"kind": "normal", "mean": 0.0, "sd": 1.0}}, "draws cannot be simulated; truncate the prior"),
+        ({"endpoints.score.sd": {"kind": "categorical", "shares": {"a": 0.5, "b": 0.5}}}, "must be on numbers"),
+    ],
+)
+def test_priors_that_cannot_be_used_say_why(priors, told, tmp_path):
+    with pytest.raises(SimtrialsError, match=told):
+        assurance(trial(priors=priors), n_draws=30, out=tmp_path)
+    assert not list(tmp_path.rglob("*.parquet"))

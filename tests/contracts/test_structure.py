@@ -37,6 +37,7 @@ RESULTS = (
     "engine/real_trial/outcome.py",
     "engine/real_studies/outcome.py",
     "engine/evidence/result.py",
+    "planning/assurance.py",
     "planning/power_curve.py",
     "planning/sample_size.py",
 )
