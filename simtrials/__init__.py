@@ -20,6 +20,7 @@ _WHERE = {
     "Scenario": "simtrials.engine.scenario",
     "SimtrialsError": "simtrials.core.errors",
     "analyze": "simtrials.engine.real_trial.analyze",
+    "assurance": "simtrials.planning.assurance",
     "bayesian_meta_analysis": "simtrials.stats.bayes_meta",
     "begg_test": "simtrials.stats.small_study",
     "between_study_variance": "simtrials.stats.tau2",
@@ -58,11 +59,13 @@ _WHERE = {
     "pet": "simtrials.stats.pet_peese",
     "pet_peese": "simtrials.stats.pet_peese",
     "pooled_sd_from_difference": "simtrials.stats.effect_size_inputs",
+    "power_curve": "simtrials.planning.power_curve",
     "publication_bias_sensitivity": "simtrials.stats.publication_bias_sensitivity",
     "q_profile_interval": "simtrials.stats.tau2_intervals",
     "read": "simtrials.engine.files",
     "review": "simtrials.engine.real_studies.analyze",
     "run": "simtrials.engine.run",
+    "sample_size": "simtrials.planning.sample_size",
     "sd_from_confidence_interval": "simtrials.stats.effect_size_inputs",
     "sd_from_standard_error": "simtrials.stats.effect_size_inputs",
     "sd_of_change": "simtrials.stats.effect_size_inputs",
@@ -88,6 +91,7 @@ __all__ = [
     "SimtrialsError",
     "__version__",
     "analyze",
+    "assurance",
     "bayesian_meta_analysis",
     "begg_test",
     "between_study_variance",
@@ -126,11 +130,13 @@ __all__ = [
     "pet",
     "pet_peese",
     "pooled_sd_from_difference",
+    "power_curve",
     "publication_bias_sensitivity",
     "q_profile_interval",
     "read",
     "review",
     "run",
+    "sample_size",
     "sd_from_confidence_interval",
     "sd_from_standard_error",
     "sd_of_change",
@@ -160,6 +166,9 @@ if TYPE_CHECKING:
     from simtrials.engine.real_trial.course import fit_course
     from simtrials.engine.run import load, run
     from simtrials.engine.scenario import Scenario
+    from simtrials.planning.assurance import assurance
+    from simtrials.planning.power_curve import power_curve
+    from simtrials.planning.sample_size import sample_size
     from simtrials.stats.bayes_meta import bayesian_meta_analysis
     from simtrials.stats.bivariate import bivariate_meta_analysis
     from simtrials.stats.cluster_robust import cluster_robust
