@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simtrials.core.arrays import AnyArray
+from simtrials.core.arrays import AnyArray, FloatArray
 from simtrials.core.measures import Measure, Truth, share_mcse
+from simtrials.core.rng import BLOCK_SIZE
 from simtrials.engine.blocks import NOT_ENROLLED, Meaning
 from simtrials.engine.declared import SCENARIO, Pattern
 from simtrials.engine.files import scenario_from
+from simtrials.engine.logistics import Logistics, logistics
 from simtrials.engine.results import Results, read_content, read_truths, truths_from, without_none
 from simtrials.engine.scenario import Scenario
 from simtrials.inference.analyses import SETS
@@ -46,7 +48,7 @@ class Run(Results):
         return self.estimand(name), self.scenario.analyses[name].endpoint
 
     def whole_cell(self, cell: str) -> Sequence[Measure]:
-        return self.screening(cell)
+        return [*self.screening(cell), *self.logistics(cell)]
 
     def screening(self, cell: str = SCENARIO) -> list[Measure]:
         """Numbers screened per enrolled patient (mean and quantiles over trials), and the share of candidates who fail each rule."""
@@ -63,6 +65,21 @@ class Run(Results):
                 if name.startswith(NOT_ENROLLED):
                     failures[name.removeprefix(NOT_ENROLLED)] = failures.get(name.removeprefix(NOT_ENROLLED), 0.0) + float(values.sum())
         return _screening_measures(counts, squares, failures, self.scenario.design.n_patients)
+
+    def logistics(self, cell: str = SCENARIO) -> list[Measure]:
+        """Months to the last patient randomised and to the last visit, and cost: mean, and what 5 and 95 of 100 trials stay below."""
+        if self.scenario.recruitment is None and self.scenario.costs is None:
+            return []
+        found, block = list[Logistics](), 0
+        for columns in self.shards(cell):
+            found.append(logistics(self.scenario, columns["screened"], block))
+            block += -(-columns["screened"].size // BLOCK_SIZE)
+        made = []
+        for name in ("months_to_enroll", "months", "cost"):
+            values = np.concatenate([getattr(one, name) for one in found])
+            if np.isfinite(values).all():
+                made += _spread_of(name, values)
+        return made
 
     def estimand(self, analysis: str) -> str:
         """The estimand in words: contrast, outcome, week, population."""
@@ -83,6 +100,18 @@ class Run(Results):
         from simtrials.report.html import write_report
 
         return write_report(self)
+
+
+def _spread_of(name: str, values: FloatArray) -> list[Measure]:
+    """Mean and quantiles of a number of each trial, with their Monte Carlo errors; of a quantile half the distance of those one error apart."""
+    n = values.size
+    made = [Measure(name, float(values.mean()), float(values.std(ddof=1) / np.sqrt(n)), n)]
+    ordered = np.sort(values)
+    for suffix, share in (("q05", 0.05), ("q95", 0.95)):
+        half = np.sqrt(n * share * (1 - share))
+        low, place, high = (ordered[int(np.clip(at, 0, n - 1))] for at in (share * n - half, share * n, share * n + half))
+        made.append(Measure(f"{name}_{suffix}", float(place), float(high - low) / 2, n))
+    return made
 
 
 def _screening_measures(counts: AnyArray, squares: float, failures: Mapping[str, float], n_patients: int) -> list[Measure]:

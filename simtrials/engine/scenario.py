@@ -18,6 +18,7 @@ from simtrials.inference.estimands import SCALE_OF, TREATMENT_POLICY, Estimand, 
 from simtrials.trial.checks import Draft, called_by_the_assay, names_in, trial_problems
 from simtrials.trial.departures import IntercurrentEvent
 from simtrials.trial.endpoints import Endpoint
+from simtrials.trial.logistics import Costs, Recruitment
 from simtrials.trial.trial import Trial
 
 
@@ -26,6 +27,8 @@ class Scenario(Trial, Declared):
 
     estimands: dict[str, Estimand] = Field(default_factory=dict, description="questions that analyses answer, by name")
     analyses: dict[str, Annotated[Analysis, ANALYSES]] = Field(min_length=1, description="what is estimated and tested, by name")
+    recruitment: Recruitment | None = Field(default=None, description="sites and how fast they screen; gives the months that a trial takes")
+    costs: Costs | None = Field(default=None, description="prices; give what a trial costs")
     null_grid: dict[str, Many[Any]] = Field(
         default_factory=dict, description="values at which the type I error is checked too, as 'path.of.field' = [values]; all combinations are run"
     )
@@ -100,6 +103,11 @@ def scenario_problems(draft: Draft) -> Iterator[Problem]:
     if draft.has("analyses"):
         yield from patterns_name(draft, "analyses", "analysis")
     yield from sources_name_fields(draft, Trial.model_fields)
+    costs = draft.parts.get("costs")
+    if costs is not None and draft.has("recruitment") and draft.parts["recruitment"] is None:
+        for field in ("per_site", "per_month"):
+            if getattr(costs, field) > 0:
+                yield Problem(f"costs.{field}", "needs sites and months: declare [recruitment] with sites and screened_per_site_month")
     for path, values in draft.parts.get("null_grid", {}).items():
         if not values:
             yield Problem(f"null_grid.{path!r}", "needs at least one value")

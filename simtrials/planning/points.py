@@ -25,6 +25,8 @@ from simtrials.inference.judge import judge
 
 FOLDER = "points"
 """Folder of results in which points are kept, one folder each, shared by all planning questions."""
+KEPT = ("name", "recruitment", "costs")
+"""Fields that change no draw and that points need all the same."""
 APART = 1_000_000
 """Blocks between points that are to be independent of each other."""
 
@@ -175,7 +177,7 @@ class Points:
 
     def _changed(self, changes: Mapping[str, Any]) -> Readable:
         raw = self.scenario.model_dump(mode="json", exclude_defaults=True)
-        raw = {key: value for key, value in raw.items() if key not in NAMES_ONLY or key == "name"}
+        raw = {key: value for key, value in raw.items() if key not in NAMES_ONLY or key in KEPT}
         idle = [path for path in changes if path.partition(".")[0] in NAMES_ONLY]
         if idle:
             raise located([Problem(idle[0], "changes nothing that is simulated; choose another field")], None, self.scenario.name)

@@ -209,3 +209,12 @@ def duration(seconds: float) -> str:
     if seconds < 99.5:
         return f"{fixed(seconds, 0)} s"
     return f"{fixed(seconds / 60, 0)} min" if seconds < 99.5 * 60 else f"{fixed(seconds / 3600, 0)} h"
+
+
+def money(value: float) -> str:
+    """Two significant digits: `4.6 M`, `850,000`, `12,000`."""
+    if value <= 0:
+        return "0"
+    exponent = math.floor(math.log10(value))
+    rounded_value = round(value, 1 - exponent)
+    return f"{plain(rounded_value / 1e6)} M" if rounded_value >= 1e6 else whole(round(rounded_value))

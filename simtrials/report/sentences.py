@@ -157,6 +157,19 @@ def _hundred(share: float) -> str:
     return {"0": "fewer than 1", "100": "more than 99"}.get(text, text) if 0 < share < 1 else text
 
 
+def logistics_in_words(run: Run) -> str:
+    """`18 months to the last visit (90% of trials 15 to 22); cost 4.6 M EUR (4.4 to 4.9)`; empty where neither is declared."""
+    measures = {measure.name: measure for measure in run.logistics()}
+    parts = []
+    if "months" in measures:
+        low, high = (measures[f"months_{end}"].value for end in ("q05", "q95"))
+        parts.append(f"{numbers.fixed(measures['months'].value, 0)} months to the last visit (90% of trials {numbers.between(low, high, 0)})")
+    if "cost" in measures and run.scenario.costs is not None:
+        mean, least, most = (numbers.money(measures[name].value) for name in ("cost", "cost_q05", "cost_q95"))
+        parts.append(f"cost {mean} {run.scenario.costs.currency}" + (f" ({least} to {most})" if least != most else ""))
+    return "; ".join(parts)
+
+
 def screened_per_enrolled(mean: Measure, low: Measure, high: Measure) -> str:
     """`2.6 (90% of trials 2.4 to 2.8)`."""
     if low.value == high.value:

@@ -13,7 +13,7 @@ from simtrials.report import numbers
 from simtrials.report.departures import loss_sentences
 from simtrials.report.look import TERMINAL_COLUMNS
 from simtrials.report.rows import PowerRow, caution, failure_sentences, power_rows
-from simtrials.report.sentences import answer, pattern_sentences, screened_per_enrolled
+from simtrials.report.sentences import answer, logistics_in_words, pattern_sentences, screened_per_enrolled
 
 INDENT = "  "
 MOST_EXTENDED = 20
@@ -105,6 +105,7 @@ def _tail(run: Run, rows: Sequence[PowerRow]) -> list[str]:
         time = f"screened per enrolled {screened_per_enrolled(*(measures[name] for name in names))}   {time}"
     report = run.folder / "report.html"
     lines = [f"{INDENT}{time}"]
+    lines += [paragraph(words, INDENT)] if (words := logistics_in_words(run)) else []
     lines += [f"{INDENT}report  {report}"] if report.is_file() else []
     return [*lines, f"{INDENT}next    {next_command(run, rows)}"]
 
