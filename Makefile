@@ -2,12 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test install lint types unit bench lock clean
+.PHONY: demo test test-long install lint types unit bench lock clean
 
 demo: install
 	$(BIN)/simtrials run scenarios/next_trial.toml
 
 test: install lint types unit
+
+test-long: install
+	SIMTRIALS_LONG=1 $(BIN)/python -m pytest -n auto tests/statistical/test_sample_size.py
 
 install: .venv/.installed
 

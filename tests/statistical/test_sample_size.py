@@ -86,7 +86,7 @@ def test_the_interval_holds_the_exact_number(name):
     assert held(name, FEW).mean() >= 0.88
 
 
-@pytest.mark.skipif(not LONG, reason="ten designs with 200 seeds each; set SIMTRIALS_LONG=1")
+@pytest.mark.skipif(not LONG, reason="ten designs with 200 seeds each: make test-long")
 def test_intervals_of_ten_designs_hold_the_exact_number():
     shares = {name: held(name, MANY) for name in DESIGNS}
     assert np.concatenate(list(shares.values())).mean() >= 0.93
