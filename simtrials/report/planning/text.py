@@ -28,9 +28,10 @@ def name_in_words(scenario: Readable, name: str, alone: bool = False) -> str:
 
 
 def field_in_words(path: str) -> str:
-    """`patients`, or the last part of a path."""
+    """`patients`, or the last two names of a path: `tau madrs`, `eligibility at least`."""
     known = {"design.n_patients": "patients", "studies.further.0.copies": "further trials"}
-    return known.get(path, path.rpartition(".")[2].replace("_", " "))
+    names = [part for part in path.split(".") if not part.isdigit() and part != "design"]
+    return known.get(path, " ".join(names[-2:]).replace("_", " "))
 
 
 def in_percent(share: Share) -> str:
