@@ -61,6 +61,7 @@ class Found:
     mcse: float
     replicates: int
     looks: tuple[tuple[int, Share], ...]
+    """what was simulated, by number"""
     reason: str = ""
     line: Crossing | None = None
 
@@ -101,6 +102,9 @@ class Search:
         reached = self._approach(self.feasible(start))
         if isinstance(reached, str):
             return self._none(reached)
+        if reached == self._floor and self._is_above(reached):
+            share = self.looks[reached]
+            return Found(reached, reached, reached, share.value, share.mcse, self.spent, tuple(sorted(self.looks.items())))
         for turn in range(MOST_LOOKS):
             crossing = self._crossing()
             if crossing is not None and self._is_precise(crossing):
@@ -173,6 +177,11 @@ class Search:
         clear = top.value - lower.value > 2 * math.hypot(top.mcse, lower.mcse)
         rest = "more might" if clear else f"no number will: power is no higher than at {self.feasible(self._ceiling / 4):,}"
         return f"no number up to {self._ceiling:,} reaches the target; power there is {100 * top.value:.1f}%, and {rest}"
+
+    def _is_above(self, n: int) -> bool:
+        """Whether power at the smallest number is clearly above the target already."""
+        share = self._look(n, max(0, 4 * FIRST - self.looks[n].of))
+        return share.value - Z95 * share.mcse > self.target
 
     def _crossing(self) -> Crossing | None:
         """The fitted crossing from the points that are not far from the target; None while it cannot be told."""

@@ -108,3 +108,9 @@ def test_power_at_the_answer_is_within_its_error():
     z = np.array([(one.power - float(power_of(one.n))) / one.mcse for one in found])
     assert abs(z.mean()) < 4 / np.sqrt(FEW)
     assert 0.5 < z.std() < 1.6
+
+
+def test_the_smallest_number_is_the_answer_where_it_has_more_power_than_asked_for():
+    found = Search(lambda n, of: Share(int(0.97 * of), of), 0.8, 4, 8, 10_000, 0.025, 0.03, 20_000).run(200)
+    assert (found.n, found.lower, found.upper) == (8, 8, 8)
+    assert found.power == pytest.approx(0.97, abs=0.001)
