@@ -1,5 +1,7 @@
 """What the terminal shows of power curves and sample sizes. Plain text, 80 columns."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from simtrials.engine.evidence.scenario import EvidenceScenario
@@ -39,24 +41,47 @@ def in_percent(share: Share) -> str:
     return numbers.DASH if share.failed == share.of else numbers.share(share.shown, share.of)
 
 
+MOST_COLUMNS = 4
+"""Analyses that stand beside each other in a table; more stand below each other."""
+
+
 def curve_summary(curve: PowerCurve) -> str:
-    """The table of a power curve: a row for each point."""
+    """The table of a power curve: a row for each point, or for each point and analysis."""
     heads = [field_in_words(path) for path in curve.over]
-    names = [name_in_words(curve.scenario, name) for name in curve.analyses]
-    exact = {name for point in curve.points for name in point.closed_form}
-    lines = [[*heads, *(f"{name}, %" for name in names), *(f"closed form, {name_in_words(curve.scenario, one)}" for one in exact)]]
-    for point in curve.points:
-        shown = [in_percent(point.shares[name]) for name in curve.analyses]
-        known = [numbers.fixed(100 * point.closed_form[one], 1) if one in point.closed_form else numbers.DASH for one in exact]
-        lines.append([*(_value(value) for value in point.values), *shown, *known])
+    exact = [name for name in curve.analyses if any(name in point.closed_form for point in curve.points)]
+    table = _wide(curve, heads, exact) if len(curve.analyses) + len(exact) <= MOST_COLUMNS else _long(curve, heads, exact)
     counts = {share.of for point in curve.points for share in point.shares.values()}
     failed = sum(share.failed for point in curve.points for share in point.shares.values())
     most = numbers.whole(max(counts))
     each = most if len(counts) == 1 else f"{numbers.whole(min(counts))} to {most}"
     note = f"±: 95% Monte Carlo interval, {each} simulated {_noun(curve.scenario)} at each point, all with the same luck."
     note += f" {numbers.whole(failed)} failed."
-    table = aligned(lines, right=tuple(range(len(lines[0]))), flexible=tuple(range(len(heads), len(lines[0]))))
     return "\n".join([paragraph(f"{curve.scenario.name}: power over {listed(heads)}"), table, paragraph(note, INDENT)])
+
+
+def _wide(curve: PowerCurve, heads: list[str], exact: list[str]) -> str:
+    names = [f"{name_in_words(curve.scenario, name)}, %" for name in curve.analyses]
+    lines = [[*heads, *names, *(f"closed form, {name_in_words(curve.scenario, one)}" for one in exact)]]
+    for point in curve.points:
+        shown = [in_percent(point.shares[name]) for name in curve.analyses]
+        lines.append([*(_value(value) for value in point.values), *shown, *(_known(point.closed_form, one) for one in exact)])
+    return aligned(lines, right=tuple(range(len(lines[0]))), flexible=tuple(range(len(heads), len(lines[0]))))
+
+
+def _long(curve: PowerCurve, heads: list[str], exact: list[str]) -> str:
+    lines = [[*heads, "analysis", "power, %", *(["closed form"] if exact else [])]]
+    for point in curve.points:
+        for i, name in enumerate(curve.analyses):
+            values = [_value(value) if i == 0 else "" for value in point.values]
+            known = [_known(point.closed_form, name)] if exact else []
+            lines.append([*values, name_in_words(curve.scenario, name), in_percent(point.shares[name]), *known])
+    last = len(lines[0])
+    right = (*range(len(heads)), *range(len(heads) + 1, last))
+    return aligned(lines, right=right, flexible=(len(heads), *range(len(heads))))
+
+
+def _known(closed_form: Mapping[str, float], name: str) -> str:
+    return numbers.fixed(100 * closed_form[name], 1) if name in closed_form else numbers.DASH
 
 
 def _value(value: object) -> str:
