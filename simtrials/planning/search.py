@@ -10,7 +10,6 @@ Source: Fieller (1954), Journal of the Royal Statistical Society B 16, 175-185; 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -248,10 +247,3 @@ def crossing(coefficients: FloatArray, covariance: FloatArray, goal: float, offs
     if center <= 0:
         return None
     return Crossing(center**2 - offset, max(low, 0.0) ** 2 - offset, high**2 - offset, offset, coefficients, covariance)
-
-
-def plain(found: Found) -> dict[str, Any]:
-    """Plain values."""
-    looks = [{"n": n, "shown": share.shown, "of": share.of, "failed": share.failed} for n, share in found.looks]
-    shown = {"n": found.n, "lower": found.lower, "upper": found.upper, "power": found.power, "mcse": found.mcse, "replicates": found.replicates}
-    return shown | {"looks": looks, "reason": found.reason}

@@ -403,6 +403,34 @@ def test_true_effects_are_standardized_as_their_measure_says():
     assert {name: truth.value for name, truth in truths.items()} == pytest.approx(expected, rel=1e-12)
 
 
+def test_one_more_trial_of_a_rare_kind_is_known_in_every_review():
+    """Two in a thousand studies are of the kind that is asked about; its effects have a mean of their own."""
+    studies = CLEAN["studies"] | {"drug_class": {"a": 0.998, "b": 0.002}}
+    law = {"tau": {"outcome": 0.2}, "by_class": {"b": {"outcome": 0.5}}}
+    rare = {"b": {"kind": "pooled", "outcome": "md", "where": "drug_class == 'b'"}}
+    simulation = ready("rare kind", studies=studies, true_effects=law, syntheses=rare)
+    new = gather(simulation.prepared, Streams(simulation.seed, Purpose.RUN, 0)).table.new_true["md", "drug_class == 'b'"]
+    assert np.isfinite(new).all()
+    near(float(new.mean()), 0.5, 0.2 / 16)
+
+
+def test_truths_on_a_wide_law_spread_over_seeds_no_more_than_their_error_says():
+    """Ten seeds give ten truths. Errors at different effects are added as if they were one, so that the error told is an upper bound."""
+    changes = {
+        "endpoints": {
+            "outcome": {"kind": "binary", "control_risk": 0.05, "event_is": "bad", "effects": {"active": {"kind": "constant", "log_odds_ratio": 0.5}}}
+        },
+        "outcomes": {"events": {"endpoint": "outcome", "measure": "OR"}},
+        "departures": {"lost": {"kind": "dropout", "rate": 0.2}},
+        "fidelity": {"kind": "patients"},
+        "true_effects": {"tau": {"outcome": 1.5}},
+        "syntheses": {"a": {"kind": "pooled", "outcome": "events"}},
+    }
+    truths = [ready_evidence(evidence_from({**CLEAN, **changes, "seed": seed}), {}).truths()["a"] for seed in range(10)]
+    spread, error = np.std([truth.value for truth in truths], ddof=1), float(np.mean([truth.std_error for truth in truths]))
+    assert spread / error < np.sqrt(stats.chi2.isf(3e-5, 9) / 9), f"{spread:.4f} over seeds, {error:.4f} told"
+
+
 @pytest.mark.parametrize("effect", [-1.3, -0.4, 0.15, 0.62, 1.9])
 def test_risks_between_the_nodes_are_those_of_patients_with_that_effect(effect):
     """With a wide law of true effects, the curve of remission against patients who are simulated at one effect."""

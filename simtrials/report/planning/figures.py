@@ -45,6 +45,8 @@ class PowerCurves:
     target: float
     sentence: str
     found: Found | None = None
+    left_out: int = 0
+    """analyses for which there is no room; the table has them"""
 
     def table(self) -> list[tuple[str, ...]]:
         """The numbers behind the figure."""
@@ -87,6 +89,7 @@ class PowerCurves:
             parts.append("Line: fitted on the probit scale; shaded: 95% interval of the number.")
         if any(curve.exact for curve in self.curves):
             parts.append("Dotted: closed form.")
+        parts += [f"{self.left_out} more analyses are in the table."] if self.left_out else []
         return " ".join(parts)
 
     def _answer(self, axes: Axes) -> None:
@@ -136,7 +139,14 @@ def curve_drawing(curve: PowerCurve) -> PowerCurves:
         curves.append(Curve(name_in_words(curve.scenario, name), x, [point.shares[name] for point in curve.points], exact))
     words = field_in_words(path)
     title, label = f"Power over {words}: {curve.scenario.name}", "patients randomized" if words == "patients" else words
-    return PowerCurves(title, label, curves, curve.scenario.target_power, f"Power of {len(curves)} analyses over {words}.")
+    return PowerCurves(
+        title,
+        label,
+        curves,
+        curve.scenario.target_power,
+        f"Power of {len(curves)} analyses over {words}.",
+        left_out=len(curve.analyses) - len(curves),
+    )
 
 
 def size_drawing(size: SampleSize) -> PowerCurves:
