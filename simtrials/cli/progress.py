@@ -1,9 +1,11 @@
 """A progress bar on stderr with rate and time left; without a terminal one line per 10%."""
 
+import signal
 import sys
+import threading
 import time
-from types import TracebackType
-from typing import Self
+from types import FrameType, TracebackType
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -16,6 +18,8 @@ class Bar:
         self.quiet, self.noun, self.done, self.total = quiet, noun, 0, 0
         self._tenth: tuple[str, int] = ("", -1)
         self._task: TaskID | None = None
+        self._stopped = False
+        self._before_us: Any = None
         self._cell, self._since, self._before = "", 0.0, 0
         console = Console(stderr=True, highlight=False)
         self._live = console.is_terminal and not quiet
@@ -25,13 +29,27 @@ class Bar:
         )
 
     def __enter__(self) -> Self:
+        self._hear()
         if self._live:
             self._progress.start()
         return self
 
+    def _hear(self) -> None:
+        """Remember Ctrl-C: raised inside a finaliser or a callback of a library, it would be lost; the next call raises it again."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self._stopped = True
+            signal.default_int_handler(number, frame)
+
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._before_us = signal.signal(signal.SIGINT, stop)
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live:
             self._progress.stop()
+        if self._before_us is not None:
+            signal.signal(signal.SIGINT, self._before_us)
 
     def warn(self, sentence: str) -> None:
         """Say at once that something goes wrong."""
@@ -39,6 +57,8 @@ class Bar:
             self._progress.console.print(f"  warning: {sentence}", markup=False, soft_wrap=True)
 
     def __call__(self, cell: str, done: int, total: int) -> None:
+        if self._stopped:
+            raise KeyboardInterrupt
         now = time.perf_counter()
         if cell != self._cell:
             self._cell, self._since, self._before = cell, now, done

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from simtrials.cli.progress import Bar
 from simtrials.engine.files import find_scenario
 
 
@@ -238,16 +239,38 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     import signal
     import time
 
+    def as_from_a_terminal() -> None:
+        """A shell that starts its jobs in the background tells them to ignore Ctrl-C, and they would pass that on."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     command = [sys.executable, "-m", "simtrials", "run", "next_trial", "--replicates", "2000000", "--jobs", "1", "--no-null"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and not list(tmp_path.rglob("*.parquet")) and process.poll() is None:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, text=True, preexec_fn=as_from_a_terminal, **pipes) as process:
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline and not list(tmp_path.rglob("*.parquet")) and process.poll() is None:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        try:
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 1
     assert "run the same command to continue" in errors
     assert "Traceback" not in errors
+
+
+def test_ctrl_c_lost_in_a_callback_is_raised_at_the_next_block():
+    import signal
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt), Bar(quiet=True) as bar:
+        bar("as declared", 256, 512)
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            pass  # as Python does with what a finaliser raises
+        bar("as declared", 512, 512)
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
