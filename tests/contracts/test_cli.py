@@ -1,5 +1,6 @@
 """The command line as a user meets it: one process per call."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -263,13 +264,12 @@ def test_ctrl_c_lost_in_a_callback_is_raised_at_the_next_block():
     import signal
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    with pytest.raises(KeyboardInterrupt), Bar(quiet=True) as bar:
+    with Bar(quiet=True) as bar:
         bar("as declared", 256, 512)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):  # as Python does with what a finaliser raises
             signal.raise_signal(signal.SIGINT)
-        except KeyboardInterrupt:
-            pass  # as Python does with what a finaliser raises
-        bar("as declared", 512, 512)
+        with pytest.raises(KeyboardInterrupt):
+            bar("as declared", 512, 512)
     assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
