@@ -83,6 +83,7 @@ _WHERE = {
     "unrestricted_wls": "simtrials.stats.pet_peese",
     "waap_wls": "simtrials.stats.pet_peese",
     "worst_case": "simtrials.stats.publication_bias_sensitivity",
+    "whom_to_enroll": "simtrials.planning.enrollment",
 }
 __all__ = [
     "DeclarationError",
@@ -153,6 +154,7 @@ __all__ = [
     "trim_and_fill",
     "unrestricted_wls",
     "waap_wls",
+    "whom_to_enroll",
     "worst_case",
 ]
 
@@ -167,6 +169,7 @@ if TYPE_CHECKING:
     from simtrials.engine.run import load, run
     from simtrials.engine.scenario import Scenario
     from simtrials.planning.assurance import assurance
+    from simtrials.planning.enrollment import whom_to_enroll
     from simtrials.planning.power_curve import power_curve
     from simtrials.planning.sample_size import sample_size
     from simtrials.stats.bayes_meta import bayesian_meta_analysis

@@ -46,7 +46,7 @@ def power(
     with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:
         try:
             found = power_curve(
-                scenario, _fields(over), analyses=analysis or (), n_replicates=replicates, mcse=mcse, n_jobs=jobs, out=out, progress=bar
+                scenario, fields_of(over), analyses=analysis or (), n_replicates=replicates, mcse=mcse, n_jobs=jobs, out=out, progress=bar
             )
         except KeyboardInterrupt:
             raise Stopped("stopped; run the same command to continue") from None
@@ -139,7 +139,7 @@ def assurance(
         _saved(found, Path(out) / "points" / f"{scenario.name}-assurance")
 
 
-def _fields(words: list[str]) -> dict[str, list[Any]]:
+def fields_of(words: list[str]) -> dict[str, list[Any]]:
     """`path=1,2,3` words as values by path; a list in brackets is read as TOML."""
     from simtrials.core.errors import SimtrialsError
 

@@ -37,7 +37,9 @@ def logistics(scenario: Scenario, screened: AnyArray, first_block: int = 0) -> L
         return Logistics(enroll, months, unknown)
     n_sites = scenario.recruitment.sites if scenario.recruitment is not None else 0
     running = months if scenario.recruitment is not None else np.zeros(n_screened.shape)
-    return Logistics(enroll, months, scenario.costs.total(n_screened, scenario.design.n_patients, n_visits(scenario), n_sites, running))
+    return Logistics(
+        enroll, months, scenario.costs.total(n_screened, scenario.design.n_patients, n_visits(scenario), n_samples(scenario), n_sites, running)
+    )
 
 
 def weeks_of(scenario: Scenario) -> float:
@@ -48,3 +50,8 @@ def weeks_of(scenario: Scenario) -> float:
 def n_visits(scenario: Scenario) -> int:
     """Planned visits of a patient, baseline included: the weeks at which anything is measured."""
     return len({0.0}.union(*(endpoint.visits for endpoint in scenario.endpoints.values())))
+
+
+def n_samples(scenario: Scenario) -> int:
+    """Samples of biomarkers that a candidate gives at screening."""
+    return sum(int(getattr(assay, "samples", 1)) for assay in scenario.assays.values())

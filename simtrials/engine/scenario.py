@@ -12,6 +12,7 @@ from simtrials.core.errors import Problem, did_you_mean
 from simtrials.core.expressions import ExpressionError, parse
 from simtrials.core.outcomes import OUTCOMES
 from simtrials.engine.declared import Declared, patterns_name, sources_name_fields
+from simtrials.engine.enrollment import Enrollment, enrollment_problems
 from simtrials.inference.analyses import ANALYSES, Analysis
 from simtrials.inference.checks import analysis_problems
 from simtrials.inference.estimands import SCALE_OF, TREATMENT_POLICY, Estimand, Target
@@ -29,6 +30,7 @@ class Scenario(Trial, Declared):
     analyses: dict[str, Annotated[Analysis, ANALYSES]] = Field(min_length=1, description="what is estimated and tested, by name")
     recruitment: Recruitment | None = Field(default=None, description="sites and how fast they screen; gives the months that a trial takes")
     costs: Costs | None = Field(default=None, description="prices; give what a trial costs")
+    enrollment: Enrollment | None = Field(default=None, description="the question whom to enroll: values, shapes of the effect, designs")
     null_grid: dict[str, Many[Any]] = Field(
         default_factory=dict, description="values at which the type I error is checked too, as 'path.of.field' = [values]; all combinations are run"
     )
@@ -102,6 +104,7 @@ def scenario_problems(draft: Draft) -> Iterator[Problem]:
             yield from _analysis_fits(draft, name, analysis)
     if draft.has("analyses"):
         yield from patterns_name(draft, "analyses", "analysis")
+    yield from enrollment_problems(draft)
     yield from sources_name_fields(draft, Trial.model_fields)
     costs = draft.parts.get("costs")
     if costs is not None and draft.has("recruitment") and draft.parts["recruitment"] is None:

@@ -36,10 +36,10 @@ def assumptions(run: Run) -> list[Assumption]:
     rows = _effects(run)
     shape = _shape(scenario)
     rows += [shape] if shape else []
-    rows.append(_course(scenario))
+    rows.append(course_assumption(scenario))
     rows.append(_departures(run))
-    rows.append(_screening(scenario))
-    rows.append(_level(scenario))
+    rows.append(screening_assumption(scenario))
+    rows.append(level_assumption(scenario))
     return rows
 
 
@@ -93,7 +93,8 @@ def _shape(scenario: Scenario) -> Assumption | None:
     return Assumption(f"Effect by {marker}", "; ".join(words), "; ".join(dict.fromkeys(known)) or NO_SOURCE)
 
 
-def _course(scenario: Scenario) -> Assumption:
+def course_assumption(scenario: Scenario) -> Assumption:
+    """What happens under control."""
     parts = []
     for endpoint in scenario.endpoints:
         place = f"endpoints.{endpoint}"
@@ -113,7 +114,8 @@ def _departures(run: Run) -> Assumption:
     return Assumption("Departures", departures_in_words(run.scenario, run.portrait), "; ".join(told))
 
 
-def _screening(scenario: Scenario) -> Assumption:
+def screening_assumption(scenario: Scenario) -> Assumption:
+    """Who is enrolled, and how noisy the measurement is."""
     if not scenario.eligibility:
         return Assumption("Enrolled", "everybody who is screened", source_of(scenario, "eligibility"))
     rules = "; ".join(admitted_in_words(rule, scenario) for rule in scenario.eligibility)
@@ -127,7 +129,8 @@ def _screening(scenario: Scenario) -> Assumption:
     return Assumption("Enrolled", "; ".join([rules, *noise]), "; ".join(sources))
 
 
-def _level(scenario: Scenario) -> Assumption:
+def level_assumption(scenario: Scenario) -> Assumption:
+    """The level of the tests."""
     levels = dict.fromkeys(levels_of(scenario))
     parts = [f"{'one' if one_sided else 'two'}-sided alpha {numbers.probability(level)}" for level, one_sided in levels]
     parts += [f"posterior probability above {numbers.plain(probability)}" for probability in dict.fromkeys(probabilities_of(scenario))]

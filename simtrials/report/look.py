@@ -15,6 +15,8 @@ PALE_ACCENT, ZONE, SCREENED_OUT, PALE_THIRD = "#8DB8B0", "#DCEBE8", "#D9DEE4", "
 """Fills only."""
 LEVELS = ("#6FA89E", "#35796E", "#003B34")
 """Three ordered levels, from light to dark; the marker changes too."""
+OUTCOME_COLORS, OUTCOME_MARKERS = ("#222F9C", "#B12060", "#8D7512", "#279ACF"), ("o", "s", "^", "D")
+"""Outcomes that share an axis, in the order in which they are named; never in one panel with the colors of arms."""
 ARM_FILLS = (SCREENED_OUT, PALE_ACCENT, PALE_THIRD, BAND)
 
 CAUTION_TEXT, CAUTION_FILL, WHITE = "#8A4B00", "#FFF4E0", "#FFFFFF"

@@ -38,6 +38,7 @@ RESULTS = (
     "engine/real_studies/outcome.py",
     "engine/evidence/result.py",
     "planning/assurance.py",
+    "planning/enrollment_result.py",
     "planning/power_curve.py",
     "planning/sample_size.py",
 )

@@ -82,4 +82,4 @@ def test_prices_of_sites_and_months_need_recruitment():
     with pytest.raises(DeclarationError, match="declare \\[recruitment\\]"):
         scenario_from(TRIAL | {"costs": COSTS})
     assert logistics(scenario_from(TRIAL | {"costs": {"per_patient": 5.0}}), np.full(256, 40)).cost == pytest.approx(200.0)
-    assert Costs().total(np.ones(2), 10, 2, 0, np.zeros(2)).tolist() == [0.0, 0.0]
+    assert Costs().total(np.ones(2), 10, 2, 1, 0, np.zeros(2)).tolist() == [0.0, 0.0]

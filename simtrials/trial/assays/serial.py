@@ -54,8 +54,8 @@ class Serial(Assay):
     def _complete(self) -> Self:
         if (self.usual is None) == (self.observed is None):
             raise fault("give one of usual and observed: is the column a patient's usual value, or one measured sample?")
-        if (self.samples == 1) != (self.rule == "single"):
-            raise fault(f"rule {self.rule!r} does not fit {self.samples} sample{'s' if self.samples > 1 else ''}; use mean, all or any for several")
+        if self.samples > 1 and self.rule == "single":
+            raise fault(f"rule 'single' does not fit {self.samples} samples; use mean, all or any for several")
         return self
 
     @property

@@ -67,7 +67,7 @@ class Resampled(Population):
         if not np.isfinite(weight).all() or weight.sum() <= 0:
             raise _problem("weights", f"{self.weights!r} must hold finite numbers that are not all 0 in the rows that are kept")
         rows = {name: column[kept] for name, column in columns.items()}
-        return Rows(rows, weight / weight.sum(), self._jitter(rows, weight), notes=notes)
+        return Rows(rows, weight / weight.sum(), self._jitter(rows, weight), np.flatnonzero(kept), notes)
 
     def _rows(self, table: Table, columns: Mapping[str, Column], used: frozenset[str]) -> tuple[np.ndarray, tuple[str, ...]]:
         """Rows that pass the filter and have every used column; how many were left out, and why."""
@@ -135,11 +135,12 @@ class Jitter:
 
 @dataclass(slots=True)
 class Rows(Candidates):
-    """Rows ready to be drawn: probability of each, and the columns."""
+    """Rows ready to be drawn: the columns, the probability of each row, and its place in the file."""
 
     rows: Mapping[str, Column]
     probability: FloatArray
     jitters: Mapping[str, Jitter]
+    places: AnyArray
     notes: tuple[str, ...] = ()
     cumulative: FloatArray = field(init=False)
     guide: AnyArray = field(init=False)

@@ -1,0 +1,259 @@
+"""Whom to enroll: for each value of a rule, what a trial with the same power takes, and what the same number of patients shows."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from simtrials.core.errors import DeclarationError, Problem, SimtrialsError
+from simtrials.engine.enrollment import Enrollment, Rival, Shape
+from simtrials.engine.files import read_trial
+from simtrials.engine.run import processors
+from simtrials.engine.scenario import Scenario
+from simtrials.engine.workers import Progress, Workers
+from simtrials.planning.enrollment_result import Choice, UnderShape, WhomToEnroll
+from simtrials.planning.funnel import Funnel, funnel
+from simtrials.planning.futures import expected_cost, takes_of
+from simtrials.planning.points import Points, Share
+from simtrials.planning.sample_size import PATIENTS, feasible_numbers
+from simtrials.planning.search import Found, Search
+from simtrials.trial.eligibility import Limits
+
+CUTS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
+"""Lowest values that are looked at where none are declared."""
+
+
+def whom_to_enroll(
+    scenario: Scenario | str | Path,
+    over: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    analysis: str | None = None,
+    power: float | None = None,
+    budget: float | None = None,
+    n_replicates: int = 4_096,
+    precision: float = 0.02,
+    trials: int = 16_384,
+    most: int = 5_000,
+    n_jobs: int | None = None,
+    out: str | Path = "results",
+    progress: Progress | None = None,
+) -> WhomToEnroll:
+    """What a trial takes for the same power, and shows with the same number of patients, for each value of a rule and each shape of the effect.
+
+    Parameters
+    ----------
+    scenario : of a trial, or the path of its file; its [enrollment] says what is asked, and the other arguments replace parts of it
+    over : one field and its values, such as {"eligibility.0.at_least": [0.0, 1.0, 2.0]}
+    analysis : the one that must reach the power
+    power : that the number of patients must reach
+    budget : money, for the most power that it buys
+    n_replicates : simulated trials at the declared number of patients, for each value and shape
+    precision : half-width of the 95% interval of each number of patients, relative to it; trials : most of them simulated for it
+    most : largest number of patients that is looked at
+    n_jobs, out, progress : as in `run`
+
+    Returns
+    -------
+    WhomToEnroll; numbers of patients with their 95% interval from simulation; screened, months and cost with the range of 95% of futures, which
+    holds the sampling of the survey (bootstrap by cluster, where declared), the search, and the luck of recruiting
+
+    Raises
+    ------
+    DeclarationError
+        When a value, shape or design cannot be simulated; nothing has been simulated then.
+    """
+    started = time.perf_counter()
+    declared = read_trial(scenario) if isinstance(scenario, (str, Path)) else scenario
+    asked = _asked(declared, over, analysis, power, budget)
+    path = next(iter(asked.over))
+    points = Points.of(declared, out, Workers(n_jobs or processors(), "auto", None, progress))
+    plan = _plan(declared, asked, path)
+    search = _Searcher(declared, points, asked, n_replicates, precision, trials, most)
+    search.try_all(plan)
+    shapes = []
+    for name, (label, values, rivals) in plan.items():
+        choices = tuple(search.value(value, changes) for value, changes in values)
+        designs = tuple(search.design(rival, changes, analysis, also) for rival, changes, analysis, also in rivals)
+        shapes.append(UnderShape(name, label, choices, designs))
+    analyses = tuple(shapes[0].choices[0].shares)
+    return WhomToEnroll(declared, asked, path, tuple(shapes), analyses, search.spent, time.perf_counter() - started)
+
+
+Values = list[tuple[Any, dict[str, Any]]]
+Rivals = list[tuple[str, dict[str, Any], str, tuple[str, ...]]]
+
+
+def _asked(
+    scenario: Scenario, over: Mapping[str, Sequence[Any]] | None, analysis: str | None, power: float | None, budget: float | None
+) -> Enrollment:
+    """What is asked: as declared, with what was given in its place."""
+    base = scenario.enrollment
+    given = {"analysis": analysis, "power": power, "budget": budget, "over": {key: tuple(values) for key, values in over.items()} if over else None}
+    new = {key: value for key, value in given.items() if value is not None}
+    if base is None:
+        new |= {} if over else {"over": {_lowest(scenario): CUTS}}
+        if analysis is None:
+            raise SimtrialsError(f"name the analysis that must reach the power; the scenario has {', '.join(scenario.analyses)}")
+        asked = Enrollment.model_validate(new)
+    else:
+        asked = base.model_copy(update=new)
+    if len(asked.over) != 1:
+        raise SimtrialsError(f"name one field to go over, got {len(asked.over)}; for instance eligibility.0.at_least=0,1,2,3")
+    if asked.analysis not in scenario.analyses:
+        raise SimtrialsError(f"no analysis called {asked.analysis!r}; the scenario has {', '.join(scenario.analyses)}")
+    values = next(iter(asked.over.values()))
+    if len(values) < 2 or len(set(map(repr, values))) < len(values):
+        raise SimtrialsError(f"{next(iter(asked.over))} needs at least two different values")
+    if not 0 < asked.power < 1:
+        raise SimtrialsError(f"power must lie between 0 and 1, got {asked.power:g}")
+    if asked.budget is not None and (scenario.costs is None or not asked.budget > 0):
+        raise SimtrialsError("a budget needs prices, and must be above 0: declare [costs] with per_patient, per_screen and others")
+    return asked
+
+
+def _lowest(scenario: Scenario) -> str:
+    """The path of the lowest value of a biomarker that is admitted."""
+    for i, rule in enumerate(scenario.eligibility):
+        if isinstance(rule, Limits) and rule.variable in scenario.assays and rule.at_least is not None:
+            return f"eligibility.{i}.at_least"
+    raise SimtrialsError("no rule admits a biomarker from a lowest value on; name the field to go over, such as eligibility.0.at_least=0,1,2,3")
+
+
+def _plan(scenario: Scenario, asked: Enrollment, path: str) -> dict[str, tuple[str, Values, Rivals]]:
+    """What is looked at under each shape: label, values with what they set, designs with what they set, their analysis and others to show."""
+    shapes = asked.shapes or {"declared": Shape(label="as declared", set={})}
+    plan = {}
+    for name, shape in shapes.items():
+        values: Values = [(value, {**shape.set, path: value}) for value in asked.over[path]]
+        rivals: Rivals = [
+            (_label(key, one), {**shape.set, **one.set}, one.analysis or asked.analysis, one.also) for key, one in asked.designs.items()
+        ]
+        plan[name] = (shape.label or name.replace("_", " "), values, rivals)
+    return plan
+
+
+def _label(name: str, rival: Rival) -> str:
+    return rival.label or name.replace("_", " ")
+
+
+@dataclass(slots=True)
+class _Searcher:
+    """Works out one choice after another; each search starts where the last one ended."""
+
+    declared: Scenario
+    points: Points
+    asked: Enrollment
+    n_replicates: int
+    precision: float
+    trials: int
+    most: int
+    spent: int = 0
+    _start: int = 0
+    _funnels: dict[tuple[str, str], Funnel] = field(default_factory=dict)
+    _found: dict[tuple[str, str], Found] = field(default_factory=dict)
+
+    def try_all(self, plan: Mapping[str, tuple[str, Values, Rivals]]) -> None:
+        """Every value, shape and design is made ready and screened before anything is simulated.
+
+        Raises
+        ------
+        DeclarationError
+            With every fault.
+        """
+        problems: list[Problem] = []
+        for _, values, rivals in plan.values():
+            wanted = [(changes, self.asked.analysis) for _, changes in values]
+            for changes, analysis in [*wanted, *((changes, analysis) for _, changes, analysis, _ in rivals)]:
+                try:
+                    point = self.points.at(changes)
+                    _ = point.store.n_blocks or point.simulation
+                    self._screened(changes, analysis)
+                except DeclarationError as error:
+                    problems += error.problems
+        if problems:
+            raise DeclarationError(list(dict.fromkeys(problems)), self.declared.name)
+
+    def _screened(self, changes: Mapping[str, Any], analysis: str) -> Funnel:
+        point = self.points.at(changes)
+        key = (point.known, analysis)
+        if key not in self._funnels:
+            here = _trial(point.scenario)
+            self._funnels[key] = funnel(here, self.points.tables, here.analyses[analysis].endpoint, self.asked.survey)
+        return self._funnels[key]
+
+    def value(self, value: Any, changes: Mapping[str, Any]) -> Choice:
+        """One value of the rule: power at the declared number, what the wanted power takes, what the budget buys."""
+        point = self.points.at(changes)
+        names = self.declared.primary or tuple(self.declared.analyses)
+        names = tuple(dict.fromkeys([self.asked.analysis, *names])) if self.asked.analysis not in names else names
+        shares = {name: point.share([name], self.n_replicates) for name in names}
+        self.spent += self.n_replicates
+        made, found = self._search(changes, self.asked.analysis)
+        takes = takes_of(_trial(self.points.at(changes).scenario), made, found)
+        affordable, bought = self._bought(changes, made)
+        return Choice(_plain(value), value, self.asked.analysis, made, shares, found, takes, affordable, bought)
+
+    def design(self, label: str, changes: Mapping[str, Any], analysis: str, also: tuple[str, ...]) -> Choice:
+        """One design: what the wanted power takes, and the power of other analyses there."""
+        made, found = self._search(changes, analysis)
+        shares = {}
+        if found.n is not None:
+            point = self.points.at({**changes, PATIENTS: found.n})
+            shares = {name: point.share([name], self.n_replicates) for name in (analysis, *also)}
+            self.spent += self.n_replicates
+        return Choice(label, None, analysis, made, shares, found, takes_of(_trial(self.points.at(changes).scenario), made, found))
+
+    def _search(self, changes: Mapping[str, Any], analysis: str) -> tuple[Funnel, Found]:
+        """Screening and the number that reaches the power; a design that is a value of the rule as well has the same answer."""
+        key = (self.points.at(changes).known, analysis)
+        if key not in self._found:
+            self._found[key] = self._searched(changes, analysis)
+        return self._screened(changes, analysis), self._found[key]
+
+    def _searched(self, changes: Mapping[str, Any], analysis: str) -> Found:
+        here = _trial(self.points.at(changes).scenario)
+        numbers = feasible_numbers(here, self.most)
+
+        def simulate(n: int, of: int) -> Share:
+            return self.points.at({**changes, numbers.path: n}, independent=n).share([analysis], of)
+
+        nominal = here.analyses[analysis].nominal
+        search = Search(simulate, self.asked.power, numbers.step, numbers.least, numbers.most, nominal, self.precision, self.trials)
+        found = search.run(min(max(self._start or here.design.n_patients, numbers.least), numbers.most))
+        self.spent += found.replicates
+        self._start = found.n or 0
+        return found
+
+    def _bought(self, changes: Mapping[str, Any], made: Funnel) -> tuple[int | None, Share | None]:
+        """Patients that the budget pays for, and power with as many."""
+        if self.asked.budget is None:
+            return None, None
+        here = _trial(self.points.at(changes).scenario)
+        numbers = feasible_numbers(here, self.most)
+
+        n = _largest(lambda n: expected_cost(here, made, n), self.asked.budget, numbers.step, numbers.least, numbers.most)
+        if n is None:
+            return None, None
+        self.spent += self.n_replicates
+        return n, self.points.at({**changes, numbers.path: n}).share([self.asked.analysis], self.n_replicates)
+
+
+def _trial(scenario: Any) -> Scenario:
+    assert isinstance(scenario, Scenario)
+    return scenario
+
+
+def _largest(cost: Callable[[int], float], budget: float, step: int, least: int, most: int) -> int | None:
+    """The largest feasible number that costs at most the budget; None where not even the least does."""
+    low, high = -(-least // step), most // step
+    if cost(low * step) > budget:
+        return None
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if cost(middle * step) <= budget else (low, middle - 1)
+    return low * step
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
