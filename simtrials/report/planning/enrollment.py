@@ -213,7 +213,7 @@ def dilution_table(found: WhomToEnroll) -> Table:
 def _heads(found: WhomToEnroll) -> list[str]:
     heads = ["randomized", "screened"]
     heads += ["months"] if found.scenario.recruitment is not None else []
-    return heads + ([f"cost, M {found.scenario.costs.currency} "] if found.scenario.costs is not None else [])
+    return heads + ([f"cost, {money_scale(found)[1]} {found.scenario.costs.currency}"] if found.scenario.costs is not None else [])
 
 
 def _cells(found: WhomToEnroll, choice: Choice) -> list[str]:
