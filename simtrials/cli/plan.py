@@ -66,6 +66,7 @@ def size(
     precision: Annotated[float, typer.Option(help="Half-width of the 95% interval of the number, relative to it.", metavar="X")] = 0.03,
     budget: Annotated[int, typer.Option(help="Most simulated trials.", metavar="N")] = 20_000,
     most: Annotated[int | None, typer.Option(help="Largest number looked at. Default: 10,000 patients, or 500 trials.", metavar="N")] = None,
+    words: Annotated[bool, typer.Option("--words", help="Print the sample-size paragraph of a protocol instead, as Markdown.")] = False,
     jobs: Jobs = None,
     out: Out = "results",
     set_: Set = None,
@@ -96,6 +97,10 @@ def size(
             )
         except KeyboardInterrupt:
             raise Stopped("stopped; run the same command to continue") from None
+    if words:
+        written = found.words()
+        typer.echo(json.dumps(written.to_dict(), indent=1, ensure_ascii=False) if as_json else written.markdown, nl=as_json)
+        return
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
         _saved(found, Path(out) / "points" / f"{scenario.name}-size")
