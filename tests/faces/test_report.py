@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -165,3 +166,11 @@ def test_seed_versions_checksums_and_the_stop_are_told(questions, reports):
     text = reports["questions"]
     for words in (questions.digest, "256 replicates, as asked", f"numpy {questions.record['versions']['numpy']}", "Seed"):
         assert words in text
+
+
+def test_the_sample_size_paragraph_stands_in_the_report(questions, reports):
+    (one,) = questions.words().paragraphs
+    assert "<details><summary>Sample size: severity, ANCOVA</summary>" in reports["questions"]
+    assert "covariates, covariates" not in reports["questions"]
+    assert escape(one.text, quote=False) in reports["questions"]
+    assert all(escape(warning, quote=False) in reports["questions"] for warning in one.warnings)

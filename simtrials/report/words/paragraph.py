@@ -205,8 +205,8 @@ def _power(basis: Basis, names: Sequence[str]) -> str:
     share = basis.shares[names[0]]
     if share.failed == share.of:
         return f"No power can be given: none of {numbers.whole(share.of)} simulated trials could be analyzed."
-    low, high = (100 * limit for limit in wilson(share.shown, share.of))
-    value = f"{numbers.in_percent(share.shown, share.of)} ({_error(share.mcse)}; 95% Monte Carlo interval {numbers.between(low, high, 1)}%)"
+    places, (low, high) = numbers.decimals(100 * share.mcse, 1), (100 * limit for limit in wilson(share.shown, share.of))
+    value = f"{numbers.in_percent(share.shown, share.of)} ({_error(share.mcse)}; 95% Monte Carlo interval {numbers.between(low, high, places)}%)"
     lost = f"; {numbers.whole(share.failed)} could not be analyzed and count as no benefit" if share.failed else "; all could be analyzed"
     of = f"the share of {numbers.whole(share.of)} simulated trials that show a benefit ({shown}){lost}"
     return f"Power is {value}, {of}.{_closed(basis, names)}{_against_target(scenario, share)}"
