@@ -31,6 +31,8 @@ def power(
 ) -> None:
     """Power over a field of a scenario, or over two: a table and a figure, every point with the same luck.
 
+    Over two fields of numbers with three values each at least the figure has contours of power.
+
     Points are stored; asking again, or for more points, simulates only what is new.
 
     Example:  simtrials power next_trial --over design.n_patients=100,200,300 --replicates 1024
@@ -79,7 +81,7 @@ def size(
 
     Example:  simtrials size textbook_t --analysis t_test --power 0.9
 
-    See also: power, run, quick
+    See also: power, run, quick, words
     """
     from simtrials.core.errors import SimtrialsError, Stopped
     from simtrials.engine.evidence.scenario import EvidenceScenario
