@@ -92,6 +92,8 @@ def size(
     names = [name.strip() for name in (all_ or "").split(",") if name.strip()] + ([analysis] if analysis else [])
     if not names:
         raise SimtrialsError(f"name the analysis with --analysis; the scenario has {', '.join(scenario.analyses)}")
+    if words and isinstance(scenario, EvidenceScenario):
+        raise SimtrialsError(f"--words writes about the patients of one trial, and {scenario.name} is about bodies of evidence; leave it out")
     with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:
         try:
             found = sample_size(

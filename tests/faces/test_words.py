@@ -4,11 +4,12 @@ import json
 import re
 from dataclasses import replace
 from itertools import pairwise
+from typing import Literal
 
 import examples
 import pytest
 from contracts.test_cli import call
-from contracts.test_planning import trial
+from contracts.test_planning import TRIAL, trial
 from faces import runs
 
 from simtrials.core.errors import SimtrialsError
@@ -25,6 +26,7 @@ from simtrials.report.words.basis import Basis
 from simtrials.report.words.paragraph import paragraph
 from simtrials.report.words.stored import stored_run
 from simtrials.trial import prepare
+from simtrials.trial.designs import DESIGNS, Design
 
 SHIPPED = [name for name, path in shipped_scenarios().items() if not is_evidence(parse_toml(path))]
 
@@ -239,3 +241,39 @@ def test_the_run_of_a_file_is_found_with_the_sources_of_the_file(done, tmp_path)
     told = call("words", done.folder, "--analysis", "loose", "--json", cwd=tmp_path)
     assert told.returncode == 0, told.stderr
     assert json.loads(told.stdout)["sample_size"][0]["analyses"] == ["loose"]
+
+
+@pytest.fixture
+def staged():
+    """A kind of design that this package does not know, while a test runs."""
+    before = dict(DESIGNS._kinds)
+
+    @DESIGNS.register
+    class Staged(Design):
+        """A design that has looks."""
+
+        kind: Literal["staged"] = "staged"
+        looks: int = 2
+
+    yield {**TRIAL["design"], "kind": "staged", "looks": 3}
+    DESIGNS._kinds = before
+
+
+def test_another_design_is_told_by_name(staged):
+    sentence = paragraph(basis_of(trial(design=staged)), ["t_test"]).sentences["number"]
+    assert "The design is staged (" in sentence
+    assert "looks 3" in sentence
+
+
+def test_months_and_cost_are_told_where_they_are_declared(tmp_path):
+    declared = trial(recruitment={"sites": 4, "screened_per_site_month": 5.0}, costs={"per_patient": 100.0})
+    told = run(declared, n_replicates=256, n_jobs=1, out=tmp_path, null=False).words().paragraphs[0]
+    assert faults_of(told) == []
+    assert re.search(r"Time and cost as simulated: \d+ months to the last visit .*; cost .*\.", told.sentences["logistics"])
+
+
+def test_words_of_a_review_are_refused_before_anything_is_simulated(tmp_path):
+    refused = call("size", "unselected_2013", "--analysis", "severity", "--words", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "is about bodies of evidence; leave it out" in refused.stderr
+    assert not (tmp_path / "results").exists()

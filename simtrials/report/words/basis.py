@@ -20,7 +20,7 @@ from simtrials.planning.sample_size import SampleSize
 from simtrials.planning.search import Found
 from simtrials.report import numbers
 from simtrials.report.rows import count_of
-from simtrials.report.sentences import screened_per_enrolled
+from simtrials.report.sentences import logistics_in_words, screened_per_enrolled
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Basis:
     truths : value of the estimand by analysis, of those that a paragraph is about at least
     shares : trials that show a benefit, by analysis; nulls : the same without any effect, empty where that was not run
     closed_forms : power from a closed form and its name, by analysis, where there is one
-    screened : candidates screened per enrolled patient, in words
+    screened : candidates screened per enrolled patient, in words; logistics : months and cost, empty where neither is declared
     search : the search that found the number of patients; None where the number was declared
     """
 
@@ -54,6 +54,7 @@ class Basis:
     nulls: Mapping[str, Share]
     closed_forms: Mapping[str, tuple[float, str]]
     screened: str
+    logistics: str = ""
     search: Search | None = None
 
 
@@ -73,6 +74,7 @@ def basis_of_run(run: Run) -> Basis:
         nulls=shares.get(NULL, {}),
         closed_forms={name: (float(one["power"]), str(one["what"])) for name, one in run.record.get("closed_form", {}).items()},
         screened=screened_per_enrolled(*(measures[name] for name in names)),
+        logistics=logistics_in_words(run),
     )
 
 

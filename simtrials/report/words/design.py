@@ -15,6 +15,7 @@ from simtrials.report.names import arm_of, outcome_of, spoken, spoken_endpoint, 
 from simtrials.report.sentences import listed, sentence_case
 from simtrials.trial.allocations import Blocks, Complete, StratifiedBlocks
 from simtrials.trial.departures import Dropout
+from simtrials.trial.designs import Fixed
 from simtrials.trial.endpoints import AdverseEvent, Binary
 
 MISSING = {
@@ -33,9 +34,9 @@ def number_in_words(scenario: Scenario) -> str:
     sizes = [design.n_patients * part / sum(design.ratio) for part in design.ratio]
     exact = isinstance(design.allocation, Blocks) and design.n_patients % design.allocation.block_size == 0
     shown = f"{'' if exact else 'about '}{listed([numbers.whole(size) for size in sizes])}"
-    return (
-        f"In total {numbers.whole(design.n_patients)} patients are to be randomized to {arms} in the ratio {ratio} ({shown}) {_allocation(scenario)}."
-    )
+    how = f"in the ratio {ratio} ({shown}) {_allocation(scenario)}"
+    other = f" The design is {in_words(design)}." if not isinstance(design, Fixed) else ""
+    return f"In total {numbers.whole(design.n_patients)} patients are to be randomized to {arms} {how}.{other}"
 
 
 def _allocation(scenario: Scenario) -> str:

@@ -74,6 +74,7 @@ def paragraph(basis: Basis, names: Sequence[str]) -> Paragraph:
         "type_one_error": _each(_level(basis, name) for name in names),
         "others": _others(basis, names),
         "screening": _screening(basis),
+        "logistics": f"Time and cost as simulated: {basis.logistics}." if basis.logistics else "",
         "software": _software(basis),
     }
     return Paragraph(_title(scenario, names), tuple(names), sentences, sources, list(_warnings(basis, names, without)))
