@@ -25,7 +25,7 @@ FIRST_WORDS = f"""simtrials {__version__}: a flight simulator for clinical trial
           simtrials quick DESIGN         power and sample size by formula, at once
           simtrials size FILE            how many patients; power, assurance: over any field
   Run     simtrials run FILE             simulate it; ends with a report
-  Read    simtrials show RESULTS         the table of a finished run again
+  Read    simtrials show RESULTS         the table of a finished run again; words: for a protocol
   Review  simtrials meta DATA.csv        pool real studies; population: fit your own patients
   Learn   simtrials kinds                what a scenario can be made of
 

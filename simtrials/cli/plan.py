@@ -31,6 +31,8 @@ def power(
 ) -> None:
     """Power over a field of a scenario, or over two: a table and a figure, every point with the same luck.
 
+    Over two fields of numbers with three values each at least the figure has contours of power.
+
     Points are stored; asking again, or for more points, simulates only what is new.
 
     Example:  simtrials power next_trial --over design.n_patients=100,200,300 --replicates 1024
@@ -66,6 +68,7 @@ def size(
     precision: Annotated[float, typer.Option(help="Half-width of the 95% interval of the number, relative to it.", metavar="X")] = 0.03,
     budget: Annotated[int, typer.Option(help="Most simulated trials.", metavar="N")] = 20_000,
     most: Annotated[int | None, typer.Option(help="Largest number looked at. Default: 10,000 patients, or 500 trials.", metavar="N")] = None,
+    words: Annotated[bool, typer.Option("--words", help="Print the sample-size paragraph of a protocol instead, as Markdown.")] = False,
     jobs: Jobs = None,
     out: Out = "results",
     set_: Set = None,
@@ -78,7 +81,7 @@ def size(
 
     Example:  simtrials size textbook_t --analysis t_test --power 0.9
 
-    See also: power, run, quick
+    See also: power, run, quick, words
     """
     from simtrials.core.errors import SimtrialsError, Stopped
     from simtrials.engine.evidence.scenario import EvidenceScenario
@@ -89,6 +92,8 @@ def size(
     names = [name.strip() for name in (all_ or "").split(",") if name.strip()] + ([analysis] if analysis else [])
     if not names:
         raise SimtrialsError(f"name the analysis with --analysis; the scenario has {', '.join(scenario.analyses)}")
+    if words and isinstance(scenario, EvidenceScenario):
+        raise SimtrialsError(f"--words writes about the patients of one trial, and {scenario.name} is about bodies of evidence; leave it out")
     with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:
         try:
             found = sample_size(
@@ -96,6 +101,10 @@ def size(
             )
         except KeyboardInterrupt:
             raise Stopped("stopped; run the same command to continue") from None
+    if words:
+        written = found.words()
+        typer.echo(json.dumps(written.to_dict(), indent=1, ensure_ascii=False) if as_json else written.markdown, nl=as_json)
+        return
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
         _saved(found, Path(out) / "points" / f"{scenario.name}-size")

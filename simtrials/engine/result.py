@@ -20,7 +20,7 @@ from simtrials.inference.analyses import SETS
 from simtrials.inference.judge import Levels
 
 if TYPE_CHECKING:
-    pass
+    from simtrials.report.words import Words
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -95,6 +95,12 @@ class Run(Results):
         from simtrials.report.figures import draw
 
         return draw(self, figure, path)
+
+    def words(self, *analyses: str) -> "Words":
+        """Words for a protocol: a sample-size paragraph for each analysis (default: the primary ones, else the first) and the ADEMP table."""
+        from simtrials.report.words import words_of_run
+
+        return words_of_run(self, analyses)
 
     def report(self) -> Path:
         from simtrials.report.html import write_report

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simtrials.core.errors import SimtrialsError
 from simtrials.engine.closed_forms import closed_form_power
@@ -18,6 +18,9 @@ from simtrials.planning.points import Points, Share
 from simtrials.planning.power_curve import chosen_analyses
 from simtrials.planning.search import Found, Search
 from simtrials.trial.allocations import Blocks, StratifiedBlocks
+
+if TYPE_CHECKING:
+    from simtrials.report.words import Words
 
 PATIENTS, FURTHER = "design.n_patients", "studies.further.0.copies"
 """What is searched for: patients of a trial, or copies of the first further study of a review."""
@@ -79,6 +82,18 @@ class SampleSize:
         from simtrials.report.planning.text import size_summary
 
         return size_summary(self)
+
+    def words(self) -> "Words":
+        """The sample-size paragraph of a protocol (SPIRIT, CONSORT) about this answer.
+
+        Raises
+        ------
+        SimtrialsError
+            When the search was not of a trial, or found no number.
+        """
+        from simtrials.report.words import words_of_size
+
+        return words_of_size(self)
 
     def plot(self, path: str | Path | None = None) -> Any:
         """The power curve around the answer; saved when a path is given."""

@@ -1,4 +1,4 @@
-"""The simulation study in the scheme of aims, data-generating mechanism, estimands, methods, performance measures.
+"""The simulation study in the scheme of aims, data-generating mechanisms, estimands, methods, performance measures.
 
 Source: Morris, White & Crowther 2019, Statistics in Medicine 38:2074.
 """
@@ -13,7 +13,9 @@ from simtrials.report.assumed import biomarker_of, course_in_words, effects_of, 
 from simtrials.report.checks import effect_in_words
 from simtrials.report.departures import in_words
 from simtrials.report.names import admitted_in_words, interval_name, labels_of, question_of, spoken, spoken_assay, spoken_endpoint, spoken_in
-from simtrials.report.sentences import benefit_in_words, levels_of, probabilities_of
+from simtrials.report.precision import precision_sentences
+from simtrials.report.rows import power_rows
+from simtrials.report.sentences import benefit_in_words, levels_of, probabilities_of, sentence_case
 from simtrials.report.tables import cell_in_words
 
 
@@ -21,8 +23,15 @@ def ademp(run: Run) -> list[tuple[str, list[str]]]:
     """The five parts, each as sentences."""
     return [
         ("Aims", [run.scenario.question or "Operating characteristics of the analyses under the scenario."]),
-        ("Data-generating mechanism", list(_mechanism(run))),
-        ("Estimands", [f"{run.estimand(name)}; truth from: {run.truths[SCENARIO][name].kind}." for name in run.scenario.analyses]),
+        ("Data-generating mechanisms", list(_mechanism(run))),
+        (
+            "Estimands",
+            list(
+                dict.fromkeys(
+                    f"{sentence_case(run.estimand(name))}; truth from: {run.truths[SCENARIO][name].kind}." for name in run.scenario.analyses
+                )
+            ),
+        ),
         ("Methods", [_method(run, name, analysis) for name, analysis in run.scenario.analyses.items()]),
         ("Performance measures", list(_performance(run))),
     ]
@@ -56,16 +65,19 @@ def _method(run: Run, name: str, analysis: Analysis) -> str:
     scenario = run.scenario
     covariates = ", ".join(spoken_in(text, scenario) for text in analysis.covariate_names)
     adjusted = f", covariates {covariates}" if covariates else ""
-    one_sided = analysis.one_sided_alpha is not None
-    level = (
-        f"one-sided alpha {numbers.probability(analysis.one_sided_alpha or 0)}"
-        if one_sided
-        else f"two-sided alpha {numbers.probability(analysis.alpha)}"
-    )
-    if isinstance(analysis, Bayesian):
-        level = f"posterior probability above {numbers.plain(analysis.probability)} that the benefit exceeds {numbers.plain(analysis.threshold)}"
+    label = labels_of(scenario)[name]
+    label = label.replace(", covariates", "") if covariates and analysis.label is None else label
     other = f"; interval: {interval_name(analysis)}" if interval_name(analysis) else ""
-    return f"{question_of(scenario, name)}: {labels_of(scenario)[name]}{adjusted}; {level}; {SETS[analysis.analysis_set]}{other}."
+    return f"{question_of(scenario, name)}: {label}{adjusted}; {level_in_words(analysis)}; {SETS[analysis.analysis_set]}{other}."
+
+
+def level_in_words(analysis: Analysis) -> str:
+    """`two-sided alpha .05`, or the posterior probability that a Bayesian analysis asks for."""
+    if isinstance(analysis, Bayesian):
+        return f"posterior probability above {numbers.plain(analysis.probability)} that the benefit exceeds {numbers.plain(analysis.threshold)}"
+    if analysis.one_sided_alpha is not None:
+        return f"one-sided alpha {numbers.probability(analysis.one_sided_alpha)}"
+    return f"two-sided alpha {numbers.probability(analysis.alpha)}"
 
 
 def _performance(run: Run) -> Iterator[str]:
@@ -73,6 +85,7 @@ def _performance(run: Run) -> Iterator[str]:
     yield f"Power: share of all replicates that show a benefit ({shown}); a replicate without an estimate shows none."
     if NULL in run.cells:
         yield "Type I error: the same share, and the share significant in either direction, without any effect."
+    yield from precision_sentences(power_rows(run), run.n_replicates, "trials")
     yield (
         "Bias, empirical SE, model SE, coverage with their Monte Carlo standard errors as in Morris, White and Crowther 2019 "
         "(doi 10.1002/sim.8086), table 6; that of a share from (x + 2) / (n + 4), so that it is never 0."

@@ -105,6 +105,7 @@ def content(run: Run, pictures: Mapping[str, Picture]) -> dict[str, Any]:
         "failures_table": tables.failures_table(run),
         "patterns_table": tables.patterns_table(run) if run.scenario.patterns else None,
         "ademp": ademp(run),
+        "words": run.words(),
         "scenario_toml": scenario_toml(run.scenario),
         "provenance": provenance(run),
     }

@@ -179,3 +179,12 @@ def test_measures_are_tidy_and_every_number_has_its_error(reviewed):
     assert np.isfinite(known["mcse"]).all()
     assert {"tau2", "tau2_error", "prediction_coverage", "n_studies"} <= set(frame["measure"])
     assert frame[~np.isfinite(frame["value"])]["note"].str.len().gt(0).all()
+
+
+def test_words_of_bodies_of_evidence_are_the_five_parts(plain_review):
+    words = plain_review.words()
+    assert words.paragraphs == ()
+    assert "| Data-generating mechanisms |" in words.markdown
+    assert f"with {plain_review.n_replicates} replicates" in words.markdown
+    with pytest.raises(SimtrialsError, match="leave out --analysis"):
+        plain_review.words("severity")

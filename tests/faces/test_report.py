@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -67,7 +68,8 @@ def test_all_sections_are_there_and_headings_are_in_order(reports, name):
 @pytest.mark.parametrize("name", EVERY_RUN)
 def test_figures_have_a_role_a_sentence_and_their_numbers(reports, name):
     page = Page(reports[name])
-    assert len(page.images) == page.figures == page.details >= 3
+    assert len(page.images) == page.figures >= 3
+    assert page.details == page.figures + 1  # the numbers behind each figure, and the words for the protocol
     assert all(image["role"] == "img" and image["alt"].endswith(".") for image in page.images)
 
 
@@ -164,3 +166,11 @@ def test_seed_versions_checksums_and_the_stop_are_told(questions, reports):
     text = reports["questions"]
     for words in (questions.digest, "256 replicates, as asked", f"numpy {questions.record['versions']['numpy']}", "Seed"):
         assert words in text
+
+
+def test_the_sample_size_paragraph_stands_in_the_report(questions, reports):
+    (one,) = questions.words().paragraphs
+    assert "<details><summary>Sample size: severity, ANCOVA</summary>" in reports["questions"]
+    assert "covariates, covariates" not in reports["questions"]
+    assert escape(one.text, quote=False) in reports["questions"]
+    assert all(escape(warning, quote=False) in reports["questions"] for warning in one.warnings)

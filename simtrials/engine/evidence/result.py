@@ -19,6 +19,8 @@ from simtrials.inference.judge import Levels
 if TYPE_CHECKING:
     import pandas as pd
 
+    from simtrials.report.words import Words
+
 PAIRED = ("power", "rejection", "coverage", "bias", "mean_squared_error", "interval_width", "not_estimable")
 """Measures of which two syntheses of the same outcome are compared on the same bodies of evidence."""
 
@@ -110,6 +112,12 @@ class EvidenceRun(Results):
         from simtrials.report.evidence.figures import draw
 
         return draw(self, figure, path)
+
+    def words(self, *analyses: str) -> "Words":
+        """Words for a protocol: the ADEMP table of the simulation study; bodies of evidence have no sample-size paragraph."""
+        from simtrials.report.words import words_of_evidence
+
+        return words_of_evidence(self, analyses)
 
     def report(self) -> Path:
         from simtrials.report.evidence.html import write_report

@@ -30,6 +30,7 @@ from simtrials.report.evidence.sentences import (
 )
 from simtrials.report.html import NAME, Picture, about_line, again, provenance, rendered, written
 from simtrials.report.names import spoken
+from simtrials.report.precision import precision_sentences
 from simtrials.report.rows import PowerRow, caution, failure_sentences, widest_interval
 from simtrials.report.sentences import benefit_in_words, sentence_case
 from simtrials.report.toml import scenario_toml
@@ -197,7 +198,7 @@ def _predictions(run: EvidenceRun, rows: list[PowerRow]) -> Iterator[Point]:
 
 
 def ademp(run: EvidenceRun) -> list[tuple[str, list[str]]]:
-    """Aims, data-generating mechanism, estimands, methods, performance measures (Morris, White and Crowther 2019)."""
+    """Aims, data-generating mechanisms, estimands, methods, performance measures (Morris, White and Crowther 2019)."""
     scenario = run.scenario
     mechanism = [
         f"Studies: {in_words(scenario.studies)}; {in_words(scenario.fidelity)}." if not isinstance(scenario.studies, Listed) else "Studies as listed."
@@ -212,13 +213,14 @@ def ademp(run: EvidenceRun) -> list[tuple[str, list[str]]]:
     ]
     measures = [
         "Power: share of all bodies of evidence whose interval (or test) shows a benefit; one without an estimate shows none.",
+        *precision_sentences(power_rows(run), run.n_replicates, "bodies of evidence"),
         "Bias, mean squared error, coverage against the mean of the true effects of the studies, on the log scale for ratios.",
         "Coverage of a new trial: share of prediction intervals that hold the true effect of one more trial.",
     ]
     estimands = list(dict.fromkeys(f"{sentence_case(run.about(name)[0])}." for name in scenario.syntheses))
     return [
         ("Aims", [scenario.question or "Operating characteristics of the syntheses."]),
-        ("Data-generating mechanism", mechanism),
+        ("Data-generating mechanisms", mechanism),
         ("Estimands", estimands),
         ("Methods", methods),
         ("Performance measures", measures),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from simtrials.core.errors import SimtrialsError
 from simtrials.core.measures import wilson
@@ -18,6 +19,9 @@ from simtrials.planning.sample_size import SampleSize
 from simtrials.planning.search import Found
 from simtrials.report import look, numbers
 from simtrials.report.figures.canvas import Sheet, apart, finished, number_axis, round_steps, save, sheet, styled, text_width, wrapped
+from simtrials.report.planning.contours import Contours, beside, contour_drawing, has_contours
+from simtrials.report.planning.fitted import HOW_DRAWN, fitted
+from simtrials.report.planning.labels import axis_label
 from simtrials.report.planning.text import field_in_words, name_in_words
 
 BODY_MM, LEFT_MM, RIGHT_MM, BOTTOM_MM, TOP_MM = 84.0, 13.0, 46.0, 12.5, 5.0
@@ -27,12 +31,14 @@ MOST_LINES = len(MARKERS)
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One analysis: where it was simulated, its shares there, and what a closed form says."""
+    """One analysis: where it was simulated, its shares there, and what a closed form says; `beside` is how many are there beside a number of
+    patients or further studies, None for other fields."""
 
     label: str
     x: Sequence[float]
     shares: Sequence[Share]
     exact: Mapping[float, float]
+    beside: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,8 @@ class PowerCurves:
         parts = ["Mark: simulated power with its 95% Monte Carlo interval."]
         if self.found is not None and self.found.n is not None:
             parts.append("Line: fitted on the probit scale; shaded: 95% interval of the number.")
+        elif self.found is None:
+            parts.append(HOW_DRAWN[frozenset(fitted(curve.x, curve.shares, curve.beside) is not None for curve in self.curves)])
         if any(curve.exact for curve in self.curves):
             parts.append("Dotted: closed form.")
         parts += [f"{self.left_out} more analyses are in the table."] if self.left_out else []
@@ -95,7 +103,8 @@ class PowerCurves:
     def _answer(self, axes: Axes) -> None:
         if self.found is None or self.found.n is None or self.found.line is None:
             return
-        axes.axvspan(float(self.found.line.lower), float(self.found.line.upper), color=look.ZONE, lw=0, zorder=0)
+        if self.found.lower is not None and self.found.upper is not None:
+            axes.axvspan(self.found.lower, self.found.upper, color=look.ZONE, lw=0, zorder=0)
         axes.axvline(self.found.n, color=look.ACCENT, lw=look.AXIS_PT, zorder=1)
         x = np.linspace(*axes.get_xlim(), 300)
         x = x[x + self.found.line.offset > 0]
@@ -107,24 +116,31 @@ class PowerCurves:
         order = np.argsort(x)
         y = np.array([100 * share.value for share in curve.shares])
         ends = np.array([wilson(share.shown, share.of) for share in curve.shares])
-        color = look.ACCENT if len(self.curves) == 1 else look.LEVELS[i % len(look.LEVELS)]
+        color = self._color(i)
         axes.vlines(x, 100 * ends[:, 0], 100 * ends[:, 1], color=look.PALE_ACCENT, lw=3.0, zorder=2)
         if self.found is None:
-            axes.plot(x[order], y[order], color=color, lw=0.8, zorder=3)
+            line = fitted(curve.x, curve.shares, curve.beside)
+            across = x[order] if line is None else np.linspace(x.min(), x.max(), 200)
+            axes.plot(across, y[order] if line is None else 100 * line(across), color=color, lw=0.8, zorder=3)
         axes.plot(x, y, MARKERS[i], color=color, ms=look.MARKER_PT, ls="none", zorder=4)
         if curve.exact:
             known = sorted(curve.exact)
             axes.plot(known, [100 * curve.exact[one] for one in known], color=look.INK, lw=look.AXIS_PT, ls=(0, (1, 1.6)), zorder=3)
         return float(y[order][-1])
 
+    def _color(self, i: int) -> str:
+        return look.ACCENT if len(self.curves) == 1 else look.LEVELS[i % len(look.LEVELS)]
+
     def _names(self, page: Sheet, ends: Sequence[float], height: float) -> None:
         """Each curve by its name at its right end."""
         order = np.argsort(ends)
-        heights = [3.2 * len(wrapped(self.curves[i].label, RIGHT_MM - 3.0, look.NOTE_PT, most=2)) for i in order]
+        heights = [3.2 * len(wrapped(self.curves[i].label, RIGHT_MM - 5.0, look.NOTE_PT, most=2)) for i in order]
         places = apart([BOTTOM_MM + height * ends[i] / 104 for i in order], heights, BOTTOM_MM, BOTTOM_MM + height, 0.6)
         for i, place in zip(order, places, strict=True):
-            lines = wrapped(self.curves[i].label, RIGHT_MM - 3.0, look.NOTE_PT, most=2)
-            page.text(look.WIDE_MM - RIGHT_MM + 2.0, place, "\n".join(lines), look.NOTE_PT)
+            lines = wrapped(self.curves[i].label, RIGHT_MM - 5.0, look.NOTE_PT, most=2)
+            page.text(look.WIDE_MM - RIGHT_MM + 4.0, place, "\n".join(lines), look.NOTE_PT)
+            at = ([(look.WIDE_MM - RIGHT_MM + 2.0) / page.width], [place / page.height])
+            page.figure.add_artist(Line2D(*at, marker=MARKERS[i], color=self._color(i), ms=0.8 * look.MARKER_PT, ls="none"))
 
 
 def curve_drawing(curve: PowerCurve) -> PowerCurves:
@@ -136,9 +152,11 @@ def curve_drawing(curve: PowerCurve) -> PowerCurves:
     for name in curve.analyses[:MOST_LINES]:
         exact = {float(point.values[0]): point.closed_form[name] for point in curve.points if name in point.closed_form}
         x = [float(point.values[0]) for point in curve.points]
-        curves.append(Curve(name_in_words(curve.scenario, name), x, [point.shares[name] for point in curve.points], exact))
+        curves.append(
+            Curve(name_in_words(curve.scenario, name), x, [point.shares[name] for point in curve.points], exact, beside(curve.scenario, path))
+        )
     words = field_in_words(path)
-    title, label = f"Power over {words}: {curve.scenario.name}", "patients randomized" if words == "patients" else words
+    title, label = f"Power over {words}: {curve.scenario.name}", axis_label(curve.scenario, path)
     return PowerCurves(
         title,
         label,
@@ -214,8 +232,8 @@ def draw_assurance(found: Assurance, path: str | Path | None) -> Any:
 
 
 def draw_curve(curve: PowerCurve, path: str | Path | None) -> Any:
-    """The figure of a power curve, saved when a path is given."""
-    return _drawn(curve_drawing(curve), path)
+    """The figure of a power curve, saved when a path is given: contours over two fields of numbers."""
+    return _drawn(contour_drawing(curve) if has_contours(curve) else curve_drawing(curve), path)
 
 
 def draw_size(size: SampleSize, path: str | Path | None) -> Any:
@@ -223,7 +241,7 @@ def draw_size(size: SampleSize, path: str | Path | None) -> Any:
     return _drawn(size_drawing(size), path)
 
 
-def _drawn(drawing: PowerCurves | PowerOverPriors, path: str | Path | None) -> Figure:
+def _drawn(drawing: PowerCurves | PowerOverPriors | Contours, path: str | Path | None) -> Figure:
     with styled():
         figure = drawing.draw()
     if path is not None:
