@@ -17,6 +17,7 @@ from simtrials.evidence.studies import Listed
 from simtrials.planning.points import Points, Share
 from simtrials.planning.power_curve import chosen_analyses
 from simtrials.planning.search import Found, Search
+from simtrials.planning.table_power import STAYS, teeth_of
 from simtrials.trial.allocations import Blocks, StratifiedBlocks
 
 PATIENTS, FURTHER = "design.n_patients", "studies.further.0.copies"
@@ -47,6 +48,8 @@ class SampleSize:
     others: Mapping[str, Share]
     closed_form: Mapping[int, float]
     seconds: float
+    teeth: str = ""
+    """what was done about a power that is saw-toothed in n; empty where it is not"""
 
     @property
     def n(self) -> int | None:
@@ -70,6 +73,7 @@ class SampleSize:
             "mcse": found.mcse,
             "replicates": found.replicates,
             "reason": found.reason,
+            "teeth": self.teeth,
             "looks": looks,
             "at_n": others,
         }
@@ -138,7 +142,8 @@ def sample_size(
     nominal = min(declared.analyses[name].nominal for name in names)
     if power <= nominal:
         raise SimtrialsError(f"power must be above {nominal:g}, which is reached without any effect, got {power:g}")
-    search = Search(simulate, power, numbers.step, numbers.least, numbers.most, nominal, precision, budget, numbers.offset)
+    teeth = teeth_of(points, names, numbers.path)
+    search = Search(simulate, power, numbers.step, numbers.least, numbers.most, nominal, precision, budget, numbers.offset, teeth=teeth)
     start = declared.design.n_patients if isinstance(declared, Scenario) else max(1, declared.studies.n_places // 4)
     found = search.run(min(max(start, numbers.least), numbers.most))
     others: dict[str, Share] = {}
@@ -146,7 +151,9 @@ def sample_size(
         of = max(4096, search.looks[found.n].of if found.n in search.looks else 0)
         point = points.at({numbers.path: found.n}, independent=found.n)
         others = {name: point.share([name], of) for name in declared.analyses}
-    return SampleSize(declared, names, power, numbers, found, others, _exact(declared, names, points, numbers, found), time.perf_counter() - started)
+    exact = _exact(declared, names, points, numbers, found)
+    about_teeth = "" if teeth is None or found.n is None else teeth.reason or STAYS if teeth.seen is not None else ""
+    return SampleSize(declared, names, power, numbers, found, others, exact, time.perf_counter() - started, about_teeth)
 
 
 def feasible_numbers(scenario: Readable, most: int | None) -> Feasible:

@@ -15,6 +15,7 @@ from simtrials.planning.assurance import Assurance
 from simtrials.planning.points import Share
 from simtrials.planning.power_curve import PowerCurve
 from simtrials.planning.sample_size import SampleSize
+from simtrials.planning.saw_tooth import SawTooth
 from simtrials.planning.search import Found
 from simtrials.report import look, numbers
 from simtrials.report.figures.canvas import Sheet, apart, finished, number_axis, round_steps, save, sheet, styled, text_width, wrapped
@@ -86,20 +87,24 @@ class PowerCurves:
     def _how_to_read(self) -> str:
         parts = ["Mark: simulated power with its 95% Monte Carlo interval."]
         if self.found is not None and self.found.n is not None:
-            parts.append("Line: fitted on the probit scale; shaded: 95% interval of the number.")
+            fitted = "fitted, with the teeth of the exact test" if self._has_teeth else "fitted on the probit scale"
+            parts.append(f"Line: {fitted}; shaded: 95% interval of the number.")
         if any(curve.exact for curve in self.curves):
-            parts.append("Dotted: closed form.")
+            parts.append("Cross: exact power." if self._has_teeth else "Dotted: closed form.")
         parts += [f"{self.left_out} more analyses are in the table."] if self.left_out else []
         return " ".join(parts)
+
+    @property
+    def _has_teeth(self) -> bool:
+        return self.found is not None and isinstance(self.found.line, SawTooth)
 
     def _answer(self, axes: Axes) -> None:
         if self.found is None or self.found.n is None or self.found.line is None:
             return
         axes.axvspan(float(self.found.line.lower), float(self.found.line.upper), color=look.ZONE, lw=0, zorder=0)
         axes.axvline(self.found.n, color=look.ACCENT, lw=look.AXIS_PT, zorder=1)
-        x = np.linspace(*axes.get_xlim(), 300)
-        x = x[x + self.found.line.offset > 0]
-        axes.plot(x, [100 * self.found.line.power(float(one))[0] for one in x], color=look.ACCENT, lw=0.8, zorder=2)
+        x, power = self.found.line.curve(*axes.get_xlim())
+        axes.plot(x, 100 * power, color=look.ACCENT, lw=0.8, zorder=2)
 
     def _curve(self, axes: Axes, i: int, curve: Curve, limits: tuple[float, float]) -> float:
         """Draws a curve; the height at which it ends, in percent."""
@@ -114,7 +119,11 @@ class PowerCurves:
         axes.plot(x, y, MARKERS[i], color=color, ms=look.MARKER_PT, ls="none", zorder=4)
         if curve.exact:
             known = sorted(curve.exact)
-            axes.plot(known, [100 * curve.exact[one] for one in known], color=look.INK, lw=look.AXIS_PT, ls=(0, (1, 1.6)), zorder=3)
+            exact = [100 * curve.exact[one] for one in known]
+            if self._has_teeth:
+                axes.plot(known, exact, "x", color=look.INK, ms=look.MARKER_PT + 1.5, mew=look.AXIS_PT, ls="none", zorder=5)
+            else:
+                axes.plot(known, exact, color=look.INK, lw=look.AXIS_PT, ls=(0, (1, 1.6)), zorder=3)
         return float(y[order][-1])
 
     def _names(self, page: Sheet, ends: Sequence[float], height: float) -> None:
