@@ -36,6 +36,7 @@ _WHERE = {
     "effect_from_standard_error": "simtrials.stats.effect_size_inputs",
     "effect_sizes": "simtrials.stats.effect_sizes",
     "egger_test": "simtrials.stats.small_study",
+    "evidence_power": "simtrials.planning.evidence_power",
     "excess_significance_test": "simtrials.stats.excess_significance",
     "fail_safe_n": "simtrials.stats.fail_safe",
     "fit_course": "simtrials.engine.real_trial.course",
@@ -107,6 +108,7 @@ __all__ = [
     "effect_from_standard_error",
     "effect_sizes",
     "egger_test",
+    "evidence_power",
     "excess_significance_test",
     "fail_safe_n",
     "fit_course",
@@ -167,6 +169,7 @@ if TYPE_CHECKING:
     from simtrials.engine.run import load, run
     from simtrials.engine.scenario import Scenario
     from simtrials.planning.assurance import assurance
+    from simtrials.planning.evidence_power import evidence_power
     from simtrials.planning.power_curve import power_curve
     from simtrials.planning.sample_size import sample_size
     from simtrials.stats.bayes_meta import bayesian_meta_analysis
