@@ -31,6 +31,7 @@ _WHERE = {
     "count_association_tests": "simtrials.stats.meta_analysis_counts",
     "crossing_probabilities": "simtrials.stats.group_sequential",
     "cumulative_meta_analysis": "simtrials.stats.influence",
+    "detectable_effect": "simtrials.planning.detectable_effect",
     "effect_from_confidence_interval": "simtrials.stats.effect_size_inputs",
     "effect_from_p_value": "simtrials.stats.effect_size_inputs",
     "effect_from_standard_error": "simtrials.stats.effect_size_inputs",
@@ -103,6 +104,7 @@ __all__ = [
     "count_association_tests",
     "crossing_probabilities",
     "cumulative_meta_analysis",
+    "detectable_effect",
     "effect_from_confidence_interval",
     "effect_from_p_value",
     "effect_from_standard_error",
@@ -169,6 +171,7 @@ if TYPE_CHECKING:
     from simtrials.engine.run import load, run
     from simtrials.engine.scenario import Scenario
     from simtrials.planning.assurance import assurance
+    from simtrials.planning.detectable_effect import detectable_effect
     from simtrials.planning.evidence_power import evidence_power
     from simtrials.planning.power_curve import power_curve
     from simtrials.planning.sample_size import sample_size

@@ -52,7 +52,7 @@ def power(
             raise Stopped("stopped; run the same command to continue") from None
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
-        _saved(found, Path(out) / "points" / f"{scenario.name}-power")
+        saved(found, Path(out) / "points" / f"{scenario.name}-power")
 
 
 @app.command(rich_help_panel="Plan")
@@ -98,7 +98,7 @@ def size(
             raise Stopped("stopped; run the same command to continue") from None
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
-        _saved(found, Path(out) / "points" / f"{scenario.name}-size")
+        saved(found, Path(out) / "points" / f"{scenario.name}-size")
 
 
 @app.command(rich_help_panel="Plan")
@@ -136,7 +136,7 @@ def assurance(
             raise Stopped("stopped; run the same command to continue") from None
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
-        _saved(found, Path(out) / "points" / f"{scenario.name}-assurance")
+        saved(found, Path(out) / "points" / f"{scenario.name}-assurance")
 
 
 def _fields(words: list[str]) -> dict[str, list[Any]]:
@@ -153,7 +153,7 @@ def _fields(words: list[str]) -> dict[str, list[Any]]:
     return found
 
 
-def _saved(found: Any, place: Path) -> None:
+def saved(found: Any, place: Path) -> None:
     """The figure as SVG and PNG, and where it is; nothing where there is none to draw."""
     from simtrials.core.errors import SimtrialsError
 

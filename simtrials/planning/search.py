@@ -89,6 +89,7 @@ class Search:
     precision : half-width of the 95% interval, relative to n, at which the search stops; budget : most trials
     straight : power is a line in the number itself, as it is in the size of an effect, not in its square root
     teeth : the exact power of a discrete test by number, where it is known
+    told : a number as sentences have it; noun : what it is a number of
     """
 
     simulate: Simulate
@@ -102,6 +103,8 @@ class Search:
     offset: int = 0
     straight: bool = False
     teeth: Teeth | None = None
+    told: Callable[[int], str] = "{:,}".format
+    noun: str = "number"
     looks: dict[int, Share] = field(default_factory=dict)
 
     @property
@@ -132,7 +135,7 @@ class Search:
             self._look(self.feasible(around * SPREAD[turn % len(SPREAD)]), BATCH)
         toothed = self._toothed(self._crossing())
         if toothed is None:
-            return self._none(f"power does not rise clearly enough with the number in {self.spent:,} trials to say where it reaches the target")
+            return self._none(f"power does not rise clearly enough with the {self.noun} in {self.spent:,} trials to say where it reaches the target")
         return self._answer(toothed)
 
     def feasible(self, n: float) -> int:
@@ -193,8 +196,9 @@ class Search:
         top = self._look(self._ceiling, max(0, 4 * FIRST - self.looks[self._ceiling].of))
         lower = self._look(self.feasible(self._ceiling / 4), 4 * FIRST)
         clear = top.value - lower.value > 2 * math.hypot(top.mcse, lower.mcse)
-        rest = "more might" if clear else f"no number will: power is no higher than at {self.feasible(self._ceiling / 4):,}"
-        return f"no number up to {self._ceiling:,} reaches the target; power there is {100 * top.value:.1f}%, and {rest}"
+        quarter = self.told(self.feasible(self._ceiling / 4))
+        rest = "more might" if clear else f"no {self.noun} will: power is no higher than at {quarter}"
+        return f"no {self.noun} up to {self.told(self._ceiling)} reaches the target; power there is {100 * top.value:.1f}%, and {rest}"
 
     def _is_above(self, n: int) -> bool:
         """Whether power at the smallest number is clearly above the target already."""

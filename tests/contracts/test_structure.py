@@ -38,6 +38,7 @@ RESULTS = (
     "engine/real_studies/outcome.py",
     "engine/evidence/result.py",
     "planning/assurance.py",
+    "planning/detectable_effect.py",
     "planning/evidence_power.py",
     "planning/power_curve.py",
     "planning/sample_size.py",
