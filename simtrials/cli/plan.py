@@ -78,7 +78,7 @@ def size(
 
     Example:  simtrials size textbook_t --analysis t_test --power 0.9
 
-    See also: power, run, quick
+    See also: effect, power, run, quick
     """
     from simtrials.core.errors import SimtrialsError, Stopped
     from simtrials.engine.evidence.scenario import EvidenceScenario

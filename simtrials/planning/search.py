@@ -185,7 +185,8 @@ class Search:
         wanted = min(max(wanted, n / 8), (n or self.step) * 8)
         if below and above and not max(below) < wanted < min(above):
             wanted = (max(below) + min(above)) / 2
-        return self.feasible(wanted)
+        found = self.feasible(wanted)
+        return found - self.step if self.straight and z > self.goal and found == n > self._floor else found
 
     def _z(self, n: int) -> float:
         share = self.looks[n]
