@@ -4,8 +4,8 @@ With variances taken as known, studies are simulated as yi ~ N(mu, vi + tau2) an
 data: adding mu to every effect adds mu to estimate and limits. So one set of simulated reviews at a mean of 0 has the power at every mean: a
 review shows a benefit at mu where its lower limit at 0 lies above -mu.
 
-Source: Hedges and Pigott (2001), Psychological Methods 6:203-217 (power of tests in meta-analysis, in closed form for the z test); here by
-simulation, which holds for every rule.
+Source: Hedges and Pigott (2001), Psychological Methods 6:203-217 (power of tests in meta-analysis, in closed form for the z test);
+Jackson and Turner (2017), Research Synthesis Methods 8:290-302 (with tau2 estimated); here by simulation, which holds for every rule.
 """
 
 import math

@@ -17,7 +17,7 @@ from simtrials.evidence.studies import Listed
 from simtrials.planning.points import Points, Share
 from simtrials.planning.power_curve import chosen_analyses
 from simtrials.planning.search import Found, Search
-from simtrials.planning.table_power import STAYS, teeth_of
+from simtrials.planning.table_power import teeth_of, words_of
 from simtrials.trial.allocations import Blocks, StratifiedBlocks
 
 PATIENTS, FURTHER = "design.n_patients", "studies.further.0.copies"
@@ -152,7 +152,7 @@ def sample_size(
         point = points.at({numbers.path: found.n}, independent=found.n)
         others = {name: point.share([name], of) for name in declared.analyses}
     exact = _exact(declared, names, points, numbers, found)
-    about_teeth = "" if teeth is None or found.n is None else teeth.reason or STAYS if teeth.seen is not None else ""
+    about_teeth = "" if found.n is None else words_of(teeth, declared, names)
     return SampleSize(declared, names, power, numbers, found, others, exact, time.perf_counter() - started, about_teeth)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import bdtrc, gammaln, ndtri, xlog1py, xlogy
 
 from simtrials.core.arrays import BoolArray, FloatArray, IntArray
+from simtrials.engine.files import Readable
 from simtrials.engine.scenario import Scenario
 from simtrials.inference.analyses import Analysis
 from simtrials.inference.analyses.tables import OfTables
@@ -43,6 +44,8 @@ MOST_PAIRS = 15
 
 
 STAYS = "power is saw-toothed in n; it reaches the target there and at all larger numbers"
+
+SMOOTHED = "power may be saw-toothed in n; this is where its smooth course reaches the target"
 
 
 class Seen(NamedTuple):
@@ -171,3 +174,11 @@ def teeth_of(points: Points, names: Sequence[str], path: str) -> TablePower | No
         return Seen(n, EventCounts(*(np.concatenate(part) for part in zip(*counts, strict=True))), views[0].sign)
 
     return TablePower(analysis, look)
+
+
+def words_of(teeth: TablePower | None, scenario: Readable, names: Sequence[str]) -> str:
+    """What was done about teeth, for the reader; empty where power is smooth."""
+    if teeth is None:
+        binary = isinstance(scenario, Scenario) and any(scenario.analyses[name].needs_binary for name in names)
+        return SMOOTHED if binary else ""
+    return teeth.reason or (STAYS if teeth.seen is not None else "")

@@ -12,7 +12,7 @@ from simtrials.inference.analyses.tables import OfTables
 from simtrials.planning.points import Points
 from simtrials.planning.sample_size import sample_size
 from simtrials.planning.saw_tooth import with_teeth
-from simtrials.planning.table_power import LARGEST_ARM, Seen, TablePower, arm_sizes, power_of_tables, powers_by_bounds, teeth_of
+from simtrials.planning.table_power import LARGEST_ARM, SMOOTHED, Seen, TablePower, arm_sizes, power_of_tables, powers_by_bounds, teeth_of, words_of
 from simtrials.stats.closed_form import exact_proportions_sample_size
 from simtrials.stats.counts import EventCounts
 
@@ -130,6 +130,7 @@ def test_teeth_are_not_looked_for_where_there_are_none_or_they_are_small(tmp_pat
     workers = Workers(1, "serial", None, None)
     scenario = trial({"kind": "blocks", "block_size": 2}, analyses={"logistic": {"kind": "logistic", "endpoint": "event"}})
     assert teeth_of(Points.of(scenario, tmp_path, workers), ["logistic"], "design.n_patients") is None
+    assert words_of(None, scenario, ["logistic"]) == SMOOTHED
     size, events = np.full(8, LARGEST_ARM + 1.0), np.full(8, 300.0)
     large = TablePower(ANALYSES[0], lambda n: Seen(n, EventCounts(events, size, events, size), 1))
     assert large.probits(np.array([2 * LARGEST_ARM + 2])) is None
