@@ -10,7 +10,7 @@ demo: install
 test: install lint types unit
 
 test-long: install
-	SIMTRIALS_LONG=1 $(BIN)/python -m pytest -n auto tests/statistical/test_sample_size.py
+	SIMTRIALS_LONG=1 $(BIN)/python -m pytest -n auto tests/statistical/test_sample_size.py tests/statistical/test_detectable_effect.py
 
 install: .venv/.installed
 

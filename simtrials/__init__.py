@@ -31,11 +31,13 @@ _WHERE = {
     "count_association_tests": "simtrials.stats.meta_analysis_counts",
     "crossing_probabilities": "simtrials.stats.group_sequential",
     "cumulative_meta_analysis": "simtrials.stats.influence",
+    "detectable_effect": "simtrials.planning.detectable_effect",
     "effect_from_confidence_interval": "simtrials.stats.effect_size_inputs",
     "effect_from_p_value": "simtrials.stats.effect_size_inputs",
     "effect_from_standard_error": "simtrials.stats.effect_size_inputs",
     "effect_sizes": "simtrials.stats.effect_sizes",
     "egger_test": "simtrials.stats.small_study",
+    "evidence_power": "simtrials.planning.evidence_power",
     "excess_significance_test": "simtrials.stats.excess_significance",
     "fail_safe_n": "simtrials.stats.fail_safe",
     "fit_course": "simtrials.engine.real_trial.course",
@@ -103,11 +105,13 @@ __all__ = [
     "count_association_tests",
     "crossing_probabilities",
     "cumulative_meta_analysis",
+    "detectable_effect",
     "effect_from_confidence_interval",
     "effect_from_p_value",
     "effect_from_standard_error",
     "effect_sizes",
     "egger_test",
+    "evidence_power",
     "excess_significance_test",
     "fail_safe_n",
     "fit_course",
@@ -169,7 +173,9 @@ if TYPE_CHECKING:
     from simtrials.engine.run import load, run
     from simtrials.engine.scenario import Scenario
     from simtrials.planning.assurance import assurance
+    from simtrials.planning.detectable_effect import detectable_effect
     from simtrials.planning.enrollment import whom_to_enroll
+    from simtrials.planning.evidence_power import evidence_power
     from simtrials.planning.power_curve import power_curve
     from simtrials.planning.sample_size import sample_size
     from simtrials.stats.bayes_meta import bayesian_meta_analysis

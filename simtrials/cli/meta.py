@@ -1,11 +1,12 @@
 """``simtrials meta``: results of real studies, pooled."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from simtrials.cli.app import app
-from simtrials.cli.options import Json, Quiet
+from simtrials.cli.options import Json, Quiet, numbers_of
 
 Data = Annotated[str, typer.Argument(metavar="DATA", help="CSV or Parquet file, one row per comparison, or a shipped data set such as trials.")]
 Outcome = Annotated[
@@ -68,6 +69,10 @@ def meta(
     study: Annotated[str | None, typer.Option(help="Column of names. Default: study, trial, author, name.", metavar="COLUMN")] = None,
     benefit: Annotated[str | None, typer.Option(help="higher or lower: the better side of the effect. Default: as the outcome has it.")] = None,
     improves: Annotated[str | None, typer.Option(help="down or up: the better direction of scales that are not known. Default: down.")] = None,
+    detects: Annotated[
+        str | None,
+        typer.Option(help="True mean effects, with commas, such as 0.2,0.35: how often would such a set of studies show them?", metavar="VALUES"),
+    ] = None,
     out: Annotated[str | None, typer.Option(help="Folder for studies.csv, and forest and funnel plot as SVG and PNG.", metavar="DIR")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -81,7 +86,9 @@ def meta(
     import json
 
     from simtrials.engine.real_studies.analyze import review
+    from simtrials.planning.evidence_power import evidence_power
 
+    effects = numbers_of(detects, "--detects") if detects is not None else []
     asked: dict[str, Any] = {
         "measure": measure,
         "method": method,
@@ -100,11 +107,18 @@ def meta(
         "improves": improves,
     }
     found = review(data, outcome, **asked)  # type: ignore[arg-type]
+    able = evidence_power(found, effects) if effects else None
     paths = found.write(out) if out else {}
+    if able is not None and out:
+        paths |= {name: Path(out) / name for name in ("power.svg", "power.png")}
+        for name in ("power.svg", "power.png"):
+            able.plot(paths[name])
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=1))
+        typer.echo(json.dumps(found.to_dict() | ({"detects": able.to_dict()} if able is not None else {}), indent=1))
     elif quiet:
         typer.echo(found.to_frame().to_csv(index=False, lineterminator="\n"), nl=False)
     else:
         typer.echo(found.summary())
+        if able is not None:
+            typer.echo(able.summary())
         typer.echo(f"  written to {out}: {', '.join(paths)}" if paths else "  forest and funnel plot, studies.csv: --out DIR")

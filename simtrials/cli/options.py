@@ -33,3 +33,11 @@ def toml_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def numbers_of(text: str, option: str) -> list[float]:
+    """Numbers with commas."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise SimtrialsError(f"{option} needs numbers with commas, such as 0.2,0.35,0.5, got {text!r}") from None

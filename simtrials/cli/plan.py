@@ -54,7 +54,7 @@ def power(
             raise Stopped("stopped; run the same command to continue") from None
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
-        _saved(found, Path(out) / "points" / f"{scenario.name}-power")
+        saved(found, Path(out) / "points" / f"{scenario.name}-power")
 
 
 @app.command(rich_help_panel="Plan")
@@ -81,7 +81,7 @@ def size(
 
     Example:  simtrials size textbook_t --analysis t_test --power 0.9
 
-    See also: power, run, quick, words
+    See also: effect, power, run, quick, words
     """
     from simtrials.core.errors import SimtrialsError, Stopped
     from simtrials.engine.evidence.scenario import EvidenceScenario
@@ -107,7 +107,7 @@ def size(
         return
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
-        _saved(found, Path(out) / "points" / f"{scenario.name}-size")
+        saved(found, Path(out) / "points" / f"{scenario.name}-size")
 
 
 @app.command(rich_help_panel="Plan")
@@ -145,7 +145,7 @@ def assurance(
             raise Stopped("stopped; run the same command to continue") from None
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
-        _saved(found, Path(out) / "points" / f"{scenario.name}-assurance")
+        saved(found, Path(out) / "points" / f"{scenario.name}-assurance")
 
 
 def fields_of(words: list[str]) -> dict[str, list[Any]]:
@@ -162,7 +162,7 @@ def fields_of(words: list[str]) -> dict[str, list[Any]]:
     return found
 
 
-def _saved(found: Any, place: Path) -> None:
+def saved(found: Any, place: Path) -> None:
     """The figure as SVG and PNG, and where it is; nothing where there is none to draw."""
     from simtrials.core.errors import SimtrialsError
 

@@ -9,7 +9,8 @@ from simtrials.core.rng import Purpose, Streams
 from simtrials.engine.logistics import n_samples, n_visits, weeks_of
 from simtrials.engine.scenario import Scenario
 from simtrials.planning.funnel import Funnel
-from simtrials.planning.search import Z95, Found
+from simtrials.planning.probit import Z95
+from simtrials.planning.search import Found
 from simtrials.trial.logistics import MONTH
 
 FUTURES = 2_000

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from simtrials.core.arrays import BoolArray
-from simtrials.core.data import Table
+from simtrials.core.data import Table, TrialData
 from simtrials.core.errors import DeclarationError, Problem
 from simtrials.core.measures import share_mcse
-from simtrials.engine.blocks import Columns, Meaning, Simulated, estimates_of
+from simtrials.engine.blocks import Columns, Meaning, Simulated, Simulation, estimates_of
 from simtrials.engine.cells import ready
 from simtrials.engine.declared import NAMES_ONLY
 from simtrials.engine.evidence.run import ready_evidence
@@ -21,6 +21,7 @@ from simtrials.engine.provenance import fingerprint
 from simtrials.engine.results import without_none
 from simtrials.engine.store import CellStore
 from simtrials.engine.workers import Workers, remembered
+from simtrials.inference.analyses import Analysis
 from simtrials.inference.judge import judge
 
 FOLDER = "points"
@@ -134,6 +135,13 @@ class Point:
             every = np.logical_and.reduce(list(benefits.values()))
             shown, failed, of = shown + int(every.sum()), failed + lost, of + every.size
         return Share(shown, of, failed)
+
+    def data(self, analysis: Analysis, n_blocks: int) -> Iterator[TrialData]:
+        """The patients of the first blocks of trials, as an analysis uses them."""
+        shifted = self.simulation
+        simulation, first = (shifted.simulation, shifted.first) if isinstance(shifted, Shifted) else (shifted, 0)
+        assert isinstance(simulation, Simulation)
+        return (simulation.used_by(analysis, simulation.trials(first + block).data) for block in range(n_blocks))
 
     def _meanings(self) -> dict[str, Meaning]:
         def plain() -> dict[str, Any]:

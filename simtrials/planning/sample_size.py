@@ -17,6 +17,7 @@ from simtrials.evidence.studies import Listed
 from simtrials.planning.points import Points, Share
 from simtrials.planning.power_curve import chosen_analyses
 from simtrials.planning.search import Found, Search
+from simtrials.planning.table_power import teeth_of, words_of
 from simtrials.trial.allocations import Blocks, StratifiedBlocks
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class SampleSize:
     others: Mapping[str, Share]
     closed_form: Mapping[int, float]
     seconds: float
+    teeth: str = ""
+    """what was done about a power that is saw-toothed in n; empty where it is not"""
 
     @property
     def n(self) -> int | None:
@@ -73,6 +76,7 @@ class SampleSize:
             "mcse": found.mcse,
             "replicates": found.replicates,
             "reason": found.reason,
+            "teeth": self.teeth,
             "looks": looks,
             "at_n": others,
         }
@@ -143,17 +147,18 @@ def sample_size(
     started = time.perf_counter()
     declared = read(scenario) if isinstance(scenario, (str, Path)) else scenario
     names = chosen_analyses(declared, [analyses] if isinstance(analyses, str) else analyses)
-    _check(power, precision, budget, most)
+    nominal = min(declared.analyses[name].nominal for name in names)
+    check_search(power, precision, budget, nominal)
+    if most is not None and most < 4:
+        raise SimtrialsError(f"the largest number must be at least 4, got {most}")
     numbers = feasible_numbers(declared, most)
     points = Points.of(declared, out, Workers(n_jobs or processors(), "auto", None, progress))
 
     def simulate(n: int, of: int) -> Share:
         return points.at({numbers.path: n}, independent=n).share(names, of)
 
-    nominal = min(declared.analyses[name].nominal for name in names)
-    if power <= nominal:
-        raise SimtrialsError(f"power must be above {nominal:g}, which is reached without any effect, got {power:g}")
-    search = Search(simulate, power, numbers.step, numbers.least, numbers.most, nominal, precision, budget, numbers.offset)
+    teeth = teeth_of(points, names, numbers.path)
+    search = Search(simulate, power, numbers.step, numbers.least, numbers.most, nominal, precision, budget, numbers.offset, teeth=teeth)
     start = declared.design.n_patients if isinstance(declared, Scenario) else max(1, declared.studies.n_places // 4)
     found = search.run(min(max(start, numbers.least), numbers.most))
     others: dict[str, Share] = {}
@@ -161,7 +166,9 @@ def sample_size(
         of = max(4096, search.looks[found.n].of if found.n in search.looks else 0)
         point = points.at({numbers.path: found.n}, independent=found.n)
         others = {name: point.share([name], of) for name in declared.analyses}
-    return SampleSize(declared, names, power, numbers, found, others, _exact(declared, names, points, numbers, found), time.perf_counter() - started)
+    exact = _exact(declared, names, points, numbers, found)
+    about_teeth = "" if found.n is None else words_of(teeth, declared, names)
+    return SampleSize(declared, names, power, numbers, found, others, exact, time.perf_counter() - started, about_teeth)
 
 
 def feasible_numbers(scenario: Readable, most: int | None) -> Feasible:
@@ -187,14 +194,15 @@ def feasible_numbers(scenario: Readable, most: int | None) -> Feasible:
     return Feasible(PATIENTS, step, max(step, 2 * whole), most or 10_000, 0, why)
 
 
-def _check(power: float, precision: float, budget: int, most: int | None) -> None:
+def check_search(power: float, precision: float, budget: int, nominal: float) -> None:
+    """Raises SimtrialsError where a number of a search makes no sense."""
     for name, value in (("power", power), ("precision", precision)):
         if not 0 < value < 1:
             raise SimtrialsError(f"{name} must lie between 0 and 1, got {value:g}")
     if budget < 5_000:
         raise SimtrialsError(f"the budget must be at least 5,000 simulated trials, got {budget:,}")
-    if most is not None and most < 4:
-        raise SimtrialsError(f"the largest number must be at least 4, got {most}")
+    if power <= nominal:
+        raise SimtrialsError(f"power must be above {nominal:g}, which is reached without any effect, got {power:g}")
 
 
 def _exact(scenario: Readable, names: Sequence[str], points: Points, numbers: Feasible, found: Found) -> dict[int, float]:

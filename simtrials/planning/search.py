@@ -2,7 +2,8 @@
 
 Power is close to a line on the probit scale in sqrt(n): for a z test exactly, for others within any narrow range. The search finds the range from
 small samples, then simulates at and around the crossing, each point with luck of its own so that errors are independent, fits the line by maximum
-likelihood, and stops when the 95% interval of the crossing (Fieller) is as narrow as asked for.
+likelihood, and stops when the 95% interval of the crossing (Fieller) is as narrow as asked for. Over the size of an effect power is a line in the
+size itself. Where power is saw-toothed in n and the teeth are known, they are added to the line (see `saw_tooth`).
 
 Source: Fieller (1954), Journal of the Royal Statistical Society B 16, 175-185; McCullagh and Nelder (1989), Generalized Linear Models, chapter 4.
 """
@@ -12,12 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from simtrials.core.arrays import FloatArray
 from simtrials.planning.points import Share
+from simtrials.planning.probit import Z95, probit_line
+from simtrials.planning.saw_tooth import SawTooth, Teeth, with_teeth
 
-Z95 = 1.959963984540054
 FIRST, BATCH = 512, 1024
 """Trials of the first looks, and of each later one."""
 NEAR, WIDE = 0.35, 1.0
@@ -25,6 +28,8 @@ NEAR, WIDE = 0.35, 1.0
 SPREAD = (1.0, 0.88, 1.13)
 """Where the search looks in turn, as multiples of the crossing."""
 MOST_LOOKS = 60
+CLOSE = 0.15
+"""Half-width of the interval of the line, relative to n, from which on teeth are looked at."""
 
 Simulate = Callable[[int, int], Share]
 """Share of the first so many trials at a number that show a benefit."""
@@ -40,13 +45,21 @@ class Crossing:
     offset: int
     coefficients: FloatArray
     covariance: FloatArray
+    straight: bool = False
+    """the line is in the number itself, not in its square root"""
 
     def power(self, n: float) -> tuple[float, float]:
         """Power at a number, and its Monte Carlo standard error."""
-        x = np.array([1.0, math.sqrt(n + self.offset)])
+        x = np.array([1.0, n if self.straight else math.sqrt(n + self.offset)])
         z = float(x @ self.coefficients)
         density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
         return float(ndtr(z)), density * math.sqrt(float(x @ self.covariance @ x))
+
+    def curve(self, low: float, high: float) -> tuple[FloatArray, FloatArray]:
+        """Numbers between two limits and the power there, to be drawn."""
+        x = np.linspace(low, high, 300)
+        x = x[x + self.offset > 0]
+        return x, np.array([self.power(float(one))[0] for one in x])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +75,7 @@ class Found:
     looks: tuple[tuple[int, Share], ...]
     """what was simulated, by number"""
     reason: str = ""
-    line: Crossing | None = None
+    line: Crossing | SawTooth | None = None
 
 
 @dataclass(slots=True)
@@ -74,6 +87,9 @@ class Search:
     nominal : share that shows a benefit without any effect, from which the first guess is made
     offset : what is there already beside n, such as the studies of a review: power is a line in sqrt(n + offset)
     precision : half-width of the 95% interval, relative to n, at which the search stops; budget : most trials
+    straight : power is a line in the number itself, as it is in the size of an effect, not in its square root
+    teeth : the exact power of a discrete test by number, where it is known
+    told : a number as sentences have it; noun : what it is a number of
     """
 
     simulate: Simulate
@@ -85,6 +101,10 @@ class Search:
     precision: float
     budget: int
     offset: int = 0
+    straight: bool = False
+    teeth: Teeth | None = None
+    told: Callable[[int], str] = "{:,}".format
+    noun: str = "number"
     looks: dict[int, Share] = field(default_factory=dict)
 
     @property
@@ -106,16 +126,17 @@ class Search:
             return Found(reached, reached, reached, share.value, share.mcse, self.spent, tuple(sorted(self.looks.items())))
         for turn in range(MOST_LOOKS):
             crossing = self._crossing()
-            if crossing is not None and self._is_precise(crossing):
-                return self._answer(crossing)
+            toothed = self._toothed(crossing)
+            if toothed is not None and self._is_precise(toothed):
+                return self._answer(toothed)
             if self.spent + BATCH > self.budget:
                 break
             around = crossing.n if crossing is not None else reached
             self._look(self.feasible(around * SPREAD[turn % len(SPREAD)]), BATCH)
-        crossing = self._crossing()
-        if crossing is None:
-            return self._none(f"power does not rise clearly enough with the number in {self.spent:,} trials to say where it reaches the target")
-        return self._answer(crossing)
+        toothed = self._toothed(self._crossing())
+        if toothed is None:
+            return self._none(f"power does not rise clearly enough with the {self.noun} in {self.spent:,} trials to say where it reaches the target")
+        return self._answer(toothed)
 
     def feasible(self, n: float) -> int:
         """The smallest feasible number that is not below."""
@@ -156,14 +177,16 @@ class Search:
     def _next(self, n: int, z: float, seen: Sequence[int]) -> int:
         """The next number by the line through the share without effect at n = 0, never more than eightfold away."""
         without = float(ndtri(self.nominal))
-        slope = (z - without) / math.sqrt(n + self.offset)
-        wanted = ((self.goal - without) / slope) ** 2 - self.offset if slope > 0 else math.inf
+        slope = (z - without) / float(self._abscissa(n))
+        across = (self.goal - without) / slope if slope > 0 else math.inf
+        wanted = across if self.straight else across**2 - self.offset
         below = [m for m in seen if self._z(m) < self.goal]
         above = [m for m in seen if self._z(m) >= self.goal]
         wanted = min(max(wanted, n / 8), (n or self.step) * 8)
         if below and above and not max(below) < wanted < min(above):
             wanted = (max(below) + min(above)) / 2
-        return self.feasible(wanted)
+        found = self.feasible(wanted)
+        return found - self.step if self.straight and z > self.goal and found == n > self._floor else found
 
     def _z(self, n: int) -> float:
         share = self.looks[n]
@@ -174,30 +197,48 @@ class Search:
         top = self._look(self._ceiling, max(0, 4 * FIRST - self.looks[self._ceiling].of))
         lower = self._look(self.feasible(self._ceiling / 4), 4 * FIRST)
         clear = top.value - lower.value > 2 * math.hypot(top.mcse, lower.mcse)
-        rest = "more might" if clear else f"no number will: power is no higher than at {self.feasible(self._ceiling / 4):,}"
-        return f"no number up to {self._ceiling:,} reaches the target; power there is {100 * top.value:.1f}%, and {rest}"
+        quarter = self.told(self.feasible(self._ceiling / 4))
+        rest = "more might" if clear else f"no {self.noun} will: power is no higher than at {quarter}"
+        return f"no {self.noun} up to {self.told(self._ceiling)} reaches the target; power there is {100 * top.value:.1f}%, and {rest}"
 
     def _is_above(self, n: int) -> bool:
         """Whether power at the smallest number is clearly above the target already."""
         share = self._look(n, max(0, 4 * FIRST - self.looks[n].of))
         return share.value - Z95 * share.mcse > self.target
 
+    def _abscissa(self, n: ArrayLike) -> FloatArray:
+        """What power is a line in."""
+        number = np.asarray(n, dtype=np.float64)
+        return number if self.straight else np.asarray(np.sqrt(number + self.offset))
+
+    def _near(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Numbers, successes and trials of the looks that are not far from the target."""
+        near = {n: share for n, share in self.looks.items() if abs(self._z(n) - self.goal) < WIDE}
+        shown, of = ([getattr(share, name) for share in near.values()] for name in ("shown", "of"))
+        return np.array(list(near), dtype=np.float64), np.array(shown, dtype=np.float64), np.array(of, dtype=np.float64)
+
     def _crossing(self) -> Crossing | None:
         """The fitted crossing from the points that are not far from the target; None while it cannot be told."""
-        near = {n: share for n, share in self.looks.items() if abs(self._z(n) - self.goal) < WIDE}
-        if len(near) < 2:
+        n, shown, of = self._near()
+        if len(n) < 2:
             return None
-        root = np.sqrt(np.array(list(near), dtype=np.float64) + self.offset)
-        fitted = probit_line(root, np.array([s.shown for s in near.values()], float), np.array([s.of for s in near.values()], float))
-        return None if fitted is None else crossing(*fitted, self.goal, self.offset)
+        fitted = probit_line(self._abscissa(n), shown, of)
+        return None if fitted is None else crossing(*fitted, self.goal, self.offset, self.straight)
 
-    def _is_precise(self, found: Crossing) -> bool:
+    def _toothed(self, line: Crossing | None) -> Crossing | SawTooth | None:
+        """The line with its teeth, where they are known and the line is; else the line."""
+        if line is None or self.teeth is None or self.spent < 4 * BATCH or line.upper - line.lower > 2 * CLOSE * line.n:
+            return line
+        feasible = self.step, self._floor, self._ceiling
+        return with_teeth(self.teeth, self._near(), self.goal, (line.lower, line.upper), feasible) or line
+
+    def _is_precise(self, found: Crossing | SawTooth) -> bool:
         """The interval of feasible numbers is narrow enough, or that of the crossing lies between two of them."""
         feasible = (self.feasible(found.upper) - self.feasible(found.lower)) / 2
         fine = feasible <= self.precision * found.n or (found.upper - found.lower) / 2 <= self.step / 4
         return self.spent >= 4 * BATCH and fine
 
-    def _answer(self, found: Crossing) -> Found:
+    def _answer(self, found: Crossing | SawTooth) -> Found:
         n, lower, upper = (self.feasible(value) for value in (found.n, found.lower, found.upper))
         power, mcse = found.power(n)
         return Found(n, lower, upper, power, mcse, self.spent, tuple(sorted(self.looks.items())), line=found)
@@ -207,33 +248,7 @@ class Search:
         return Found(None, None, None, best.value, best.mcse, self.spent, tuple(sorted(self.looks.items())), reason)
 
 
-def probit_line(x: FloatArray, shown: FloatArray, of: FloatArray) -> tuple[FloatArray, FloatArray] | None:
-    """Intercept and slope of probit(share) = a + b x by maximum likelihood, and their covariance; None where they are not determined.
-
-    Parameters
-    ----------
-    x, shown, of : (k,) places, successes and trials
-    """
-    design = np.column_stack([np.ones_like(x), x])
-    share = (shown + 0.5) / (of + 1)
-    z = ndtri(share)
-    for _ in range(50):
-        density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
-        mean = ndtr(z)
-        weight = of * density**2 / np.maximum(mean * (1 - mean), 1e-12)
-        information = design.T @ (weight[:, np.newaxis] * design)
-        if np.linalg.cond(information) > 1e14:
-            return None
-        working = z + (shown / of - mean) / np.maximum(density, 1e-12)
-        coefficients = np.linalg.solve(information, design.T @ (weight * working))
-        new = design @ coefficients
-        if np.max(np.abs(new - z)) < 1e-10:
-            break
-        z = new
-    return np.asarray(coefficients, dtype=np.float64), np.asarray(np.linalg.inv(information), dtype=np.float64)
-
-
-def crossing(coefficients: FloatArray, covariance: FloatArray, goal: float, offset: int = 0) -> Crossing | None:
+def crossing(coefficients: FloatArray, covariance: FloatArray, goal: float, offset: int = 0, straight: bool = False) -> Crossing | None:
     """Where the line crosses the goal, with Fieller's 95% interval; None where the slope is not clearly positive."""
     a, b = coefficients
     bend = b**2 - Z95**2 * covariance[1, 1]
@@ -246,4 +261,6 @@ def crossing(coefficients: FloatArray, covariance: FloatArray, goal: float, offs
     center = (goal - a) / b
     if center <= 0:
         return None
+    if straight:
+        return Crossing(center, max(low, 0.0), high, 0, coefficients, covariance, straight)
     return Crossing(center**2 - offset, max(low, 0.0) ** 2 - offset, high**2 - offset, offset, coefficients, covariance)

@@ -12,6 +12,7 @@ from simtrials.core.errors import DeclarationError, SimtrialsError
 from simtrials.engine.files import scenario_from
 from simtrials.engine.run import run
 from simtrials.planning.assurance import assurance, drawn
+from simtrials.planning.detectable_effect import detectable_effect
 from simtrials.planning.points import Points
 from simtrials.planning.power_curve import power_curve
 from simtrials.planning.sample_size import feasible_numbers, sample_size
@@ -116,6 +117,14 @@ def test_how_many_further_trials_a_review_needs(tmp_path):
     assert size.n is not None
     assert 1 <= size.n <= 60
     assert "further trials" in size.summary()
+
+
+def test_what_a_review_could_have_seen(tmp_path):
+    scenario = examples.evidence(syntheses={"response": {"kind": "pooled", "outcome": "response", "ci": "wald"}})
+    found = detectable_effect(scenario, "response", precision=0.2, n_jobs=1, out=tmp_path)
+    assert found.field.path == f"endpoints.{scenario.outcomes['response'].endpoint}.effects.active.{found.field.size}"
+    assert found.interval[0] < found.effect < found.interval[1]
+    assert "such reviews" in " ".join(found.summary().split())
 
 
 MISTAKES = [

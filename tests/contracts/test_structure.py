@@ -39,6 +39,8 @@ RESULTS = (
     "engine/evidence/result.py",
     "planning/assurance.py",
     "planning/enrollment_result.py",
+    "planning/detectable_effect.py",
+    "planning/evidence_power.py",
     "planning/power_curve.py",
     "planning/sample_size.py",
 )

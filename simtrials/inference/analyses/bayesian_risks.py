@@ -11,6 +11,7 @@ from simtrials.inference.analyses.base import ANALYSES
 from simtrials.inference.analyses.bayesian_means import Bayesian
 from simtrials.stats.bayes import BetaMixture, beta_effect, beta_posterior, robust_beta_prior
 from simtrials.stats.bayes_intervals import CredibleInterval, beta_interval
+from simtrials.stats.counts import EventCounts
 
 
 class BetaPart(Component):
@@ -58,18 +59,24 @@ class BayesianRisks(Bayesian):
 
     def estimate(self, data: TrialData) -> Estimates:
         view = self.view(data)
-        counts = view.counts()
+        return self._decided(view.counts(), view.sign, self.interval)
+
+    def tested(self, counts: EventCounts, sign: int) -> Estimates:
+        """Posterior and decision of these tables, without interval."""
+        return self._decided(counts, sign, False)
+
+    def _decided(self, counts: EventCounts, sign: int, with_interval: bool) -> Estimates:
         active, control = _mixture(self.active_prior), _mixture(self.control_prior)
         if self.robust_weight:
             control = robust_beta_prior(control, self.robust_weight)
         effects = [beta_effect(*counts, active, control, limit) for limit in dict.fromkeys(self.thresholds())]
         few, none = np.minimum(counts.n_active, counts.n_control) < 1, np.full(counts.n_active.shape, np.nan)
         interval = CredibleInterval(none, none)
-        if self.interval:
+        if with_interval:
             of_active = beta_posterior(active, counts.events_active, counts.n_active)
             of_control = beta_posterior(control, counts.events_control, counts.n_control)
             interval = beta_interval(effects[0], of_active, of_control, 1 - self.two_sided_alpha)
-        return self.decided((effects[0], effects[-1]), few, interval, view.sign, "risk_difference")
+        return self.decided((effects[0], effects[-1]), few, interval, sign, "risk_difference")
 
 
 def _mixture(parts: tuple[BetaPart, ...]) -> BetaMixture:

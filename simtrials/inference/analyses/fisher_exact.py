@@ -1,5 +1,6 @@
 """Fisher's exact test."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ from pydantic import Field
 from simtrials.core.data import EffectScale, Estimates, TrialData
 from simtrials.inference.analyses.base import ANALYSES, Analysis
 from simtrials.stats import proportions
+from simtrials.stats.counts import EventCounts
 from simtrials.stats.proportions_exact import fisher_exact_test
 
 
@@ -34,13 +36,17 @@ class FisherExact(Analysis):
     def estimate(self, data: TrialData) -> Estimates:
         view = self.view(data)
         counts = view.counts()
-        estimate, std_error, _ = proportions.risk_difference(*counts)
-        tested = fisher_exact_test(*counts)
         limits = proportions.risk_difference_newcombe_interval(*counts, 1 - self.two_sided_alpha)
         lower, upper = (limits.lower, limits.upper) if view.sign > 0 else (-limits.upper, -limits.lower)
+        return replace(self.tested(counts, view.sign), lower=lower, upper=upper)
+
+    def tested(self, counts: EventCounts, sign: int) -> Estimates:
+        """Estimate and test of these tables, without interval."""
+        estimate, std_error, _ = proportions.risk_difference(*counts)
+        tested = fisher_exact_test(*counts)
         if self.one_sided_alpha is not None:  # twice the tail, for it is compared with twice the level
-            p_value = 2 * tested.one_sided(view.sign > 0, self.mid_p)
+            p_value = 2 * tested.one_sided(sign > 0, self.mid_p)
         else:
             p_value = tested.mid_p_value if self.mid_p else tested.p_value
         none = np.full(estimate.shape, np.nan)
-        return Estimates(view.sign * estimate, std_error, none, none, tested.status, "risk_difference", lower=lower, upper=upper, p_value=p_value)
+        return Estimates(sign * estimate, std_error, none, none, tested.status, "risk_difference", lower=none, upper=none, p_value=p_value)

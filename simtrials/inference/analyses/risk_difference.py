@@ -1,5 +1,6 @@
 """Difference of two risks."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -41,13 +42,15 @@ class RiskDifference(Analysis):
     def estimate(self, data: TrialData) -> Estimates:
         view = self.view(data)
         counts = view.counts()
-        estimate, std_error, _ = proportions.risk_difference(*counts)
-        tested, limits = self._test(counts), self._interval(counts)
+        limits = self._interval(counts)
         lower, upper = (limits.lower, limits.upper) if view.sign > 0 else (-limits.upper, -limits.lower)
-        infinite = np.full(estimate.shape, np.inf)
-        return Estimates(
-            view.sign * estimate, std_error, view.sign * tested.statistic, infinite, tested.status, "risk_difference", lower=lower, upper=upper
-        )
+        return replace(self.tested(counts, view.sign), lower=lower, upper=upper)
+
+    def tested(self, counts: EventCounts, sign: int) -> Estimates:
+        """Estimate and test of these tables, without interval."""
+        estimate, std_error, _ = proportions.risk_difference(*counts)
+        tested = self._test(counts)
+        return Estimates(sign * estimate, std_error, sign * tested.statistic, np.full(estimate.shape, np.inf), tested.status, "risk_difference")
 
     def _test(self, counts: EventCounts) -> proportions.ZTest:
         if self.test == "score":

@@ -1,6 +1,6 @@
 """Power curves: dots with their Monte Carlo intervals, the fitted line thin, a closed form dotted, target and chosen number marked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from simtrials.core.arrays import FloatArray
 from simtrials.core.errors import SimtrialsError
 from simtrials.core.measures import wilson
 from simtrials.planning.assurance import Assurance
 from simtrials.planning.points import Share
 from simtrials.planning.power_curve import PowerCurve
 from simtrials.planning.sample_size import SampleSize
+from simtrials.planning.saw_tooth import SawTooth
 from simtrials.planning.search import Found
 from simtrials.report import look, numbers
 from simtrials.report.figures.canvas import Sheet, apart, finished, number_axis, round_steps, save, sheet, styled, text_width, wrapped
@@ -42,15 +44,28 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer of a search: where it lies with its 95% interval, in words, and the power that was fitted between two limits of the axis."""
+
+    at: float
+    limits: tuple[float, float]
+    words: str
+    curve: Callable[[float, float], tuple[FloatArray, FloatArray]] | None
+    has_teeth: bool = False
+    of: str = "number"
+
+
+@dataclass(frozen=True, slots=True)
 class PowerCurves:
-    """Several curves over one field; `found` marks the answer of a search."""
+    """Several curves over one field; `answer` marks the answer of a search, and points of a search are not `joined`."""
 
     title: str
     x_label: str
     curves: Sequence[Curve]
     target: float
     sentence: str
-    found: Found | None = None
+    answer: Answer | None = None
+    joined: bool = True
     left_out: int = 0
     """analyses for which there is no room; the table has them"""
 
@@ -81,34 +96,36 @@ class PowerCurves:
         self._answer(axes)
         ends = [self._curve(axes, i, curve, (low, high)) for i, curve in enumerate(self.curves)]
         self._names(page, ends, height)
-        if self.found is not None and self.found.n is not None and self.found.lower is not None and self.found.upper is not None:
-            interval = f"{numbers.whole(self.found.n)} ({numbers.whole(self.found.lower)} to {numbers.whole(self.found.upper)})"
-            across = LEFT_MM + width * (self.found.n - low) / (high - low)
-            page.text(across, BOTTOM_MM + height + 2.0, interval, look.NOTE_PT, ha="center", weight="bold")
+        if self.answer is not None:
+            across = LEFT_MM + width * (self.answer.at - low) / (high - low)
+            page.text(across, BOTTOM_MM + height + 2.0, self.answer.words, look.NOTE_PT, ha="center", weight="bold")
         target = f"target {numbers.percent(self.target)}"
         page.text(LEFT_MM + 1.0, BOTTOM_MM + height * self.target / 1.04 + 1.8, target, look.NOTE_PT, color=look.SECONDARY)
         return finished(page)
 
     def _how_to_read(self) -> str:
         parts = ["Mark: simulated power with its 95% Monte Carlo interval."]
-        if self.found is not None and self.found.n is not None:
-            parts.append("Line: fitted on the probit scale; shaded: 95% interval of the number.")
-        elif self.found is None:
+        if self.answer is not None:
+            fit = "fitted, with the teeth of the exact test" if self._has_teeth else "fitted on the probit scale"
+            parts.append(f"Line: {fit}; shaded: 95% interval of the {self.answer.of}.")
+        elif self.joined:
             parts.append(HOW_DRAWN[frozenset(fitted(curve.x, curve.shares, curve.beside) is not None for curve in self.curves)])
         if any(curve.exact for curve in self.curves):
-            parts.append("Dotted: closed form.")
+            parts.append("Cross: exact power." if self._has_teeth else "Dotted: closed form.")
         parts += [f"{self.left_out} more analyses are in the table."] if self.left_out else []
         return " ".join(parts)
 
+    @property
+    def _has_teeth(self) -> bool:
+        return self.answer is not None and self.answer.has_teeth
+
     def _answer(self, axes: Axes) -> None:
-        if self.found is None or self.found.n is None or self.found.line is None:
+        if self.answer is None or self.answer.curve is None:
             return
-        if self.found.lower is not None and self.found.upper is not None:
-            axes.axvspan(self.found.lower, self.found.upper, color=look.ZONE, lw=0, zorder=0)
-        axes.axvline(self.found.n, color=look.ACCENT, lw=look.AXIS_PT, zorder=1)
-        x = np.linspace(*axes.get_xlim(), 300)
-        x = x[x + self.found.line.offset > 0]
-        axes.plot(x, [100 * self.found.line.power(float(one))[0] for one in x], color=look.ACCENT, lw=0.8, zorder=2)
+        axes.axvspan(*self.answer.limits, color=look.ZONE, lw=0, zorder=0)
+        axes.axvline(self.answer.at, color=look.ACCENT, lw=look.AXIS_PT, zorder=1)
+        x, power = self.answer.curve(*axes.get_xlim())
+        axes.plot(x, 100 * power, color=look.ACCENT, lw=0.8, zorder=2)
 
     def _curve(self, axes: Axes, i: int, curve: Curve, limits: tuple[float, float]) -> float:
         """Draws a curve; the height at which it ends, in percent."""
@@ -118,14 +135,18 @@ class PowerCurves:
         ends = np.array([wilson(share.shown, share.of) for share in curve.shares])
         color = self._color(i)
         axes.vlines(x, 100 * ends[:, 0], 100 * ends[:, 1], color=look.PALE_ACCENT, lw=3.0, zorder=2)
-        if self.found is None:
+        if self.joined:
             line = fitted(curve.x, curve.shares, curve.beside)
             across = x[order] if line is None else np.linspace(x.min(), x.max(), 200)
             axes.plot(across, y[order] if line is None else 100 * line(across), color=color, lw=0.8, zorder=3)
         axes.plot(x, y, MARKERS[i], color=color, ms=look.MARKER_PT, ls="none", zorder=4)
         if curve.exact:
             known = sorted(curve.exact)
-            axes.plot(known, [100 * curve.exact[one] for one in known], color=look.INK, lw=look.AXIS_PT, ls=(0, (1, 1.6)), zorder=3)
+            exact = [100 * curve.exact[one] for one in known]
+            if self._has_teeth:
+                axes.plot(known, exact, "x", color=look.INK, ms=look.MARKER_PT + 1.5, mew=look.AXIS_PT, ls="none", zorder=5)
+            else:
+                axes.plot(known, exact, color=look.INK, lw=look.AXIS_PT, ls=(0, (1, 1.6)), zorder=3)
         return float(y[order][-1])
 
     def _color(self, i: int) -> str:
@@ -176,7 +197,16 @@ def size_drawing(size: SampleSize) -> PowerCurves:
     curve = Curve(label, [float(n) for n, _ in looks], [share for _, share in looks], exact)
     title, axis = f"How many {words}? {size.scenario.name}", "patients randomized" if words == "patients" else words
     sentence = f"{size.found.n} {words} reach {numbers.percent(size.target)}%." if size.found.n is not None else f"{size.found.reason}."
-    return PowerCurves(title, axis, [curve], size.target, sentence, size.found)
+    return PowerCurves(title, axis, [curve], size.target, sentence, _answer_of(size.found), joined=False)
+
+
+def _answer_of(found: Found) -> Answer | None:
+    if found.n is None or found.lower is None or found.upper is None:
+        return None
+    words = f"{numbers.whole(found.n)} ({numbers.whole(found.lower)} to {numbers.whole(found.upper)})"
+    if found.line is None:
+        return Answer(found.n, (found.lower, found.upper), words, None)
+    return Answer(found.n, (found.lower, found.upper), words, found.line.curve, isinstance(found.line, SawTooth))
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,20 +258,20 @@ def assurance_drawing(found: Assurance) -> PowerOverPriors:
 
 def draw_assurance(found: Assurance, path: str | Path | None) -> Any:
     """The figure of an assurance, saved when a path is given."""
-    return _drawn(assurance_drawing(found), path)
+    return drawn_and_saved(assurance_drawing(found), path)
 
 
 def draw_curve(curve: PowerCurve, path: str | Path | None) -> Any:
     """The figure of a power curve, saved when a path is given: contours over two fields of numbers."""
-    return _drawn(contour_drawing(curve) if has_contours(curve) else curve_drawing(curve), path)
+    return drawn_and_saved(contour_drawing(curve) if has_contours(curve) else curve_drawing(curve), path)
 
 
 def draw_size(size: SampleSize, path: str | Path | None) -> Any:
     """The figure of a search, saved when a path is given."""
-    return _drawn(size_drawing(size), path)
+    return drawn_and_saved(size_drawing(size), path)
 
 
-def _drawn(drawing: PowerCurves | PowerOverPriors | Contours, path: str | Path | None) -> Figure:
+def drawn_and_saved(drawing: PowerCurves | PowerOverPriors | Contours, path: str | Path | None) -> Figure:
     with styled():
         figure = drawing.draw()
     if path is not None:

@@ -7,7 +7,7 @@ from scipy.special import ndtr
 
 from simtrials.core.arrays import FloatArray
 from simtrials.planning.points import Share
-from simtrials.planning.search import probit_line
+from simtrials.planning.probit import probit_line
 
 FEWEST = 3
 """Points that a line is fitted to."""

@@ -104,7 +104,7 @@ def size_summary(size: SampleSize) -> str:
     half = numbers.rounded(100 * numbers.Z95 * found.mcse, 100 * found.mcse, 1)
     answer = f"{numbers.whole(found.n)} {what} (95% interval {numbers.whole(found.lower)} to {numbers.whole(found.upper)})"
     lines = [paragraph(f"{answer} for {numbers.percent(size.target)}% power in {every}{asked}; power there {power} ± {half}", INDENT)]
-    lines.append(paragraph(f"{size.feasible.why}; {cost}" if size.feasible.why else cost, INDENT))
+    lines.append(paragraph("; ".join(part for part in (size.feasible.why, size.teeth, cost) if part), INDENT))
     rest = [f"{name_in_words(size.scenario, name)} {in_percent(share)}" for name, share in size.others.items() if [name] != list(size.analyses)]
     if rest:
         lines.append(paragraph(f"at {numbers.whole(found.n)} {what}: {', '.join(rest)}", INDENT))
