@@ -68,8 +68,8 @@ def open_assumptions(scenario: Readable, priors: Mapping[str, Distribution], var
         raise DeclarationError(problems, scenario.name)
     if not found:
         raise SimtrialsError(
-            "name what is left open: vary a field between two values, such as design.n_patients=150,250, or declare [priors] in the scenario, such as "
-            '"endpoints.madrs.effects.active.points" = { kind = "normal", mean = 3.4, sd = 1.2 }'
+            "name what is left open: vary a field between two values, such as design.n_patients=150,250, or declare [priors] in the scenario, "
+            'such as "endpoints.madrs.effects.active.points" = { kind = "normal", mean = 3.4, sd = 1.2 }'
         )
     if len(found) > MOST_ASSUMPTIONS:
         raise SimtrialsError(f"at most {MOST_ASSUMPTIONS} fields at once, got {len(found)}; look at some of them with another call")

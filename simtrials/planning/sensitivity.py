@@ -24,7 +24,7 @@ from simtrials.trial.distributions import Distribution
 if TYPE_CHECKING:
     import pandas as pd
 
-LEAST_GLOBAL, MOST_GLOBAL = 32, 8192
+LEAST_GLOBAL, MOST_GLOBAL = 64, 8192
 Z95 = 1.959963984540054
 
 
@@ -183,7 +183,7 @@ def sensitivity(
     priors : distributions by the path of a field, looked at at their 5% and 95% quantiles; default: those of the scenario
     analyses : by name; default: the primary ones, or all
     n_replicates : simulated trials at each value; default: as the scenario says
-    n_global : points of the global analysis, a power of 2 from 32 to 8,192 (128 will often do); 0 for none. With d fields (d + 2) times as many
+    n_global : points of the global analysis, a power of 2 from 64 to 8,192 (128 will often do); 0 for none. With d fields (d + 2) times as many
         are simulated; a field that is varied between two values is uniform there, and alternatives are left out
     n_global_replicates : simulated trials at each of them
     n_jobs, out, progress : as in `run`
@@ -225,6 +225,15 @@ def _check(n_replicates: int | None, n_global: int, n_global_replicates: int) ->
         raise SimtrialsError(
             f"the points of the global analysis are a power of 2 from {LEAST_GLOBAL} to {MOST_GLOBAL:,}, got {n_global}; write {nearest}"
         )
+
+
+def _plain_indices(overall: GlobalSensitivity, one: Apportioned) -> dict[str, Any]:
+    """Indices of one analysis as plain values; None where variance could not be apportioned."""
+    indices, known = one.indices, not np.isnan(one.indices.total_order).any()
+    names = ("first_order", "first_order_se", "total_order", "total_order_se")
+    fields = {path: {name: float(getattr(indices, name)[i]) if known else None for name in names} for i, path in enumerate(overall.paths)}
+    low, high = (float(value) for value in np.quantile(one.powers, (0.05, 0.95)))
+    return {"sd": indices.sd, "noise": indices.noise, "power_q05": low, "power_q95": high, "fields": fields}
 
 
 # ---- one at a time

@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-from simtrials.core.arrays import BoolArray, FloatArray
+from simtrials.core.arrays import AnyArray, BoolArray, FloatArray
 
 SETS = 4
 """Independent sets of points; their spread gives the interval."""
@@ -29,15 +29,9 @@ class Indices:
     sd: float
     noise: float
 
-    @property
-    def n_sets(self) -> int:
-        """Sets of points."""
-        return SETS
-
     def clearly_larger(self, i: int, k: int) -> bool:
         """Whether the total index of i is larger than that of k, by a one-sided t test at 2.5% on the halves of the sets."""
-        difference = self.halves[:, i] - self.halves[:, k]
-        se = float(np.sqrt(((difference - difference.mean()) ** 2).mean()))
+        se = _spread(self.halves[:, i] - self.halves[:, k])
         return bool(self.total_order[i] - self.total_order[k] > t_quantile() * se)
 
 
@@ -101,8 +95,12 @@ def share_indices(shown: BoolArray) -> Indices:
         unknown = np.full(shown.shape[1] - 2, np.nan)
         return Indices(unknown, unknown, unknown, unknown, unknown[np.newaxis], 0.0, 1.0)
     first_half, total_half, *_ = _indices(share, noise, np.array(list(combinations(range(SETS), SETS // 2))))
-    errors = (np.sqrt(((half - half.mean(axis=0)) ** 2).mean(axis=0)) for half in (first_half, total_half))
-    return Indices(first, total, *errors, total_half, float(np.sqrt(variance)), float(lost / (variance + lost)))
+    return Indices(first, total, _spread(first_half), _spread(total_half), total_half, float(np.sqrt(variance)), float(lost / (variance + lost)))
+
+
+def _spread(halves: FloatArray) -> FloatArray:
+    """Standard error from the estimates of all halves of the sets (h, ...): the delete-half jackknife."""
+    return np.asarray(np.sqrt(((halves - halves.mean(axis=0)) ** 2).mean(axis=0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +134,7 @@ def _noise(shown: BoolArray) -> _Noise:
     )
 
 
-def _indices(share: FloatArray, noise: _Noise, sets: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+def _indices(share: FloatArray, noise: _Noise, sets: AnyArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """First-order and total indices (s, d), variance (s,) and what was deducted from it, from these sets (s, m) together."""
     from scipy.stats import sobol_indices
 

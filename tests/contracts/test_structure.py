@@ -40,6 +40,7 @@ RESULTS = (
     "planning/assurance.py",
     "planning/power_curve.py",
     "planning/sample_size.py",
+    "planning/sensitivity.py",
 )
 FACES_OF_RESULTS = {Path(module): {"report"} for module in RESULTS}
 
