@@ -47,7 +47,7 @@ def sensitivity(
     with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:
         try:
             found = examined(
-                scenario, _values(vary), analyses=analysis or (), n_replicates=replicates, n_global=global_, n_jobs=jobs, out=out, progress=bar
+                scenario, read_values(vary), analyses=analysis or (), n_replicates=replicates, n_global=global_, n_jobs=jobs, out=out, progress=bar
             )
         except KeyboardInterrupt:
             raise Stopped("stopped; run the same command to continue") from None
@@ -58,7 +58,7 @@ def sensitivity(
         typer.echo(f"  figure  {figure}")
 
 
-def _values(words: list[str] | None) -> dict[str, list[Any]]:
+def read_values(words: list[str] | None) -> dict[str, list[Any]]:
     """`path=0.2,0.5` words as values by path; a list in brackets is read as TOML."""
     from simtrials.core.errors import SimtrialsError
 

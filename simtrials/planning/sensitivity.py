@@ -24,7 +24,7 @@ from simtrials.trial.distributions import Distribution
 if TYPE_CHECKING:
     import pandas as pd
 
-LEAST_GLOBAL, MOST_GLOBAL = 64, 8192
+LEAST_GLOBAL, MOST_GLOBAL = 64, 1024
 Z95 = 1.959963984540054
 
 
@@ -183,7 +183,7 @@ def sensitivity(
     priors : distributions by the path of a field, looked at at their 5% and 95% quantiles; default: those of the scenario
     analyses : by name; default: the primary ones, or all
     n_replicates : simulated trials at each value; default: as the scenario says
-    n_global : points of the global analysis, a power of 2 from 64 to 8,192 (128 will often do); 0 for none. With d fields (d + 2) times as many
+    n_global : points of the global analysis, a power of 2 from 64 to 1,024 (128 will often do); 0 for none. With d fields (d + 2) times as many
         are simulated; a field that is varied between two values is uniform there, and alternatives are left out
     n_global_replicates : simulated trials at each of them
     n_jobs, out, progress : as in `run`
@@ -293,7 +293,7 @@ def _swing(name: str, assumption: Assumption, base: Shown, values: Sequence[Show
     )
     every = [reference, *(shown[name][1] for shown in values)]
     shares = [float(shown.mean()) for shown in every]
-    best, worst = every[int(np.argmax(shares))], every[int(np.argmin(shares))]
+    best, worst = every[int(np.argmax(shares))], every[-1 - int(np.argmin(shares[::-1]))]  # never the same one
     pairs = [paired_difference(one, other) for one, other in itertools.combinations(every, 2)]
     z = float(ndtri(1 - 0.025 / len(pairs)))
     clear = any(abs(pair.value) > z * pair.mcse for pair in pairs)

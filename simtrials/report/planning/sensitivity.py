@@ -35,7 +35,12 @@ def fields_in_words(paths: Sequence[str]) -> dict[str, str]:
 
 
 def value_in_words(value: object) -> str:
-    """A declared number with up to four significant digits, anything else as it is."""
+    """A declared number with up to four significant digits, a table by its kind and what else it has, anything else as it is."""
+    if isinstance(value, dict):
+        rest = [f"{name.replace('_', ' ')} {value_in_words(one)}" for name, one in value.items() if name != "kind"]
+        return " ".join([*([str(value["kind"]).replace("_", " ")] if "kind" in value else []), *rest])
+    if isinstance(value, list | tuple):
+        return " ".join(value_in_words(one) for one in value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return numbers.plain(float(f"{value:.4g}") if isinstance(value, float) else value)
     return str(value)
@@ -64,7 +69,7 @@ def noun(scenario: Readable) -> str:
 
 
 def tornado_sentence(found: Sensitivity, name: str) -> str:
-    """`Power in severity moves most with the stopped rate: 54% (at 0.26) to 68% (at 0.04).`"""
+    """`Power in severity moves most with the stopped rate, from 54% at 0.26 to 68% at 0.04.`"""
     tornado, fields = found.analyses[name], fields_in_words([one.path for one in found.assumptions])
     base = tornado.base
     if base.failed == base.of:
@@ -73,15 +78,15 @@ def tornado_sentence(found: Sensitivity, name: str) -> str:
     clear = [swing for swing in tornado.swings if swing.clear]
     still = [fields[swing.assumption.path] for swing in tornado.swings if not swing.clear]
     if tornado.n_leading == 0 or not clear:
-        return f"{power} is {in_percent(base)}% {DECLARED}; no field is seen to move it: {listed(still)}."
+        return f"{power} is {_power(base)} {DECLARED}; no field is seen to move it: {listed(still)}."
     leading, rest = tornado.swings[: tornado.n_leading], [swing for swing in tornado.swings[tornado.n_leading :] if swing.clear]
     told = [f"{fields[swing.assumption.path]}, {_reach(swing, base)}" for swing in leading if swing.clear]
     if len(tornado.swings) == 1:
-        parts = [f"{power} is {in_percent(base)}% {DECLARED}; with {told[0]}."]
+        parts = [f"{power} is {_power(base)} {DECLARED}; it moves with {told[0]}."]
     elif len(told) == 1:
         parts = [f"{power} moves most with {told[0]}."]
     else:
-        parts = [f"{power} moves most with one of these, it cannot be told which: {'; '.join(told)}."]
+        parts = [f"{power} moves most with one of these, and it cannot be told with which: {'; '.join(told)}."]
     if rest:
         parts.append(f"Less with {'; '.join(f'{fields[swing.assumption.path]}, {_reach(swing, base)}' for swing in rest)}.")
     if still:
@@ -90,10 +95,16 @@ def tornado_sentence(found: Sensitivity, name: str) -> str:
 
 
 def _reach(swing: Swing, base: Share) -> str:
-    """`from 54.1% (at 0.26) to 68.3% (at 0.04)`: the lowest and the highest power, and where."""
+    """`from 54.1% at 0.26 to 68.3% at 0.04`: the lowest and the highest power, and where."""
     every = [(base, DECLARED), *((one.share, f"at {value_in_words(one.value)}") for one in swing.at)]
     (low, at_low), (high, at_high) = min(every, key=_share), max(every, key=_share)
-    return f"from {numbers.in_percent(low.shown, low.of)} ({at_low}) to {numbers.in_percent(high.shown, high.of)} ({at_high})"
+    return f"from {numbers.in_percent(low.shown, low.of)} {at_low} to {numbers.in_percent(high.shown, high.of)} {at_high}"
+
+
+def _power(share: Share) -> str:
+    """`63 ± 3%`, or the count where all or none of the trials show a benefit."""
+    words = in_percent(share)
+    return f"{words}%" if "±" in words else words
 
 
 def _share(pair: tuple[Share, str]) -> float:
@@ -113,11 +124,15 @@ def signed(difference: Difference) -> str:
     """`+6.2 ± 0.9` percentage points; `same` where nothing was changed."""
     if difference.mcse == 0:
         return "same"
+    text = plus_minus(difference)
+    return f"+{text}" if difference.value > 0 and any(digit in "123456789" for digit in text.partition(" ")[0]) else text
+
+
+def plus_minus(difference: Difference) -> str:
+    """`6.2 ± 0.9` percentage points, never with an error of 0."""
     value, mcse = 100 * difference.value, 100 * difference.mcse
-    text = numbers.rounded(value, mcse, 1)
     half = numbers.rounded(numbers.Z95 * mcse, mcse, 1)
-    half = half if any(digit in "123456789" for digit in half) else "0.1"
-    return f"{'+' if difference.value > 0 and any(digit in '123456789' for digit in text) else ''}{text} ± {half}"
+    return f"{numbers.rounded(value, mcse, 1)} ± {half if any(digit in '123456789' for digit in half) else '0.1'}"
 
 
 # ---- all at once

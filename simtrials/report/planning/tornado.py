@@ -1,5 +1,6 @@
 """Tornado: power at low and high values of each field, the one that moves it most on top; beside it the shares of variance, where known."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,15 @@ from simtrials.core.measures import wilson
 from simtrials.planning.sensitivity import Sensitivity, Swing
 from simtrials.report import look, numbers
 from simtrials.report.figures.canvas import Sheet, finished, number_axis, round_steps, save, sheet, styled, wrapped
-from simtrials.report.planning.sensitivity import DECLARED, fields_in_words, interval, tornado_sentence, value_in_words
+from simtrials.report.planning.sensitivity import DECLARED, fields_in_words, interval, plus_minus, tornado_sentence, value_in_words
 from simtrials.report.planning.text import name_in_words
 
 LEFT_MM, RIGHT_MM, BOTTOM_MM, TOP_MM, ROW_MM, WIDER_MM, GAP_MM = 58.0, 20.0, 13.0, 7.5, 10.5, 38.0, 8.0
 MARKERS = ("o", "s", "^", "D", "v", "P")
 SIGNS = ("○", "■", "▲", "◆", "▼", "✚")
 """The markers as they stand in a line of text."""
+NEAR = 0.035
+"""Part of the axis within which two marks would hide each other."""
 LEAST_WIDTH = 20.0
 """Percentage points that the axis spans at least, so that what does not matter looks small."""
 
@@ -127,16 +130,21 @@ class TornadoDrawing:
         )
         powers = [100 * self.base[0] / self.base[1], *(100 * one.share.value for one in row.swing.at)]
         axes.barh(y, max(powers) - min(powers), left=min(powers), height=0.26, color=look.PALE_ACCENT, lw=0, zorder=2)
-        for k, one in enumerate(row.swing.at):
+        for k, (one, place) in enumerate(zip(row.swing.at, self._places(y, row, axes.get_xlim()), strict=True)):
             low, high = wilson(one.share.shown, one.share.of)
-            axes.hlines(y, 100 * low, 100 * high, color=look.ACCENT, lw=look.AXIS_PT, zorder=3)
+            axes.hlines(place, 100 * low, 100 * high, color=look.ACCENT, lw=look.AXIS_PT, zorder=3)
             face = look.WHITE if MARKERS[k] == "o" else look.ACCENT
-            axes.plot(100 * one.share.value, y, MARKERS[k], color=look.ACCENT, mfc=face, ms=look.MARKER_PT, zorder=4)
-        swing = row.swing.swing
-        half = numbers.rounded(100 * numbers.Z95 * swing.mcse, 100 * swing.mcse, 1)
-        words = f"{numbers.rounded(100 * swing.value, 100 * swing.mcse, 1)} ± {half}"
+            axes.plot(100 * one.share.value, place, MARKERS[k], color=look.ACCENT, mfc=face, ms=look.MARKER_PT, zorder=4)
         where = axes.get_position().x1 * look.WIDE_MM + 2.0
-        page.text(where, top - ROW_MM / 2, words, look.NOTE_PT)
+        page.text(where, top - ROW_MM / 2, plus_minus(row.swing.swing), look.NOTE_PT)
+
+    @staticmethod
+    def _places(y: float, row: Row, limits: tuple[float, float]) -> list[float]:
+        """Heights of the marks of a row: one line, or one below the other where two would hide each other."""
+        powers = sorted(100 * one.share.value for one in row.swing.at)
+        close = any(b - a < NEAR * (limits[1] - limits[0]) for a, b in itertools.pairwise(powers))
+        step = min(0.24, 0.6 / len(powers)) if close else 0.0
+        return [y + step * (k - (len(powers) - 1) / 2) for k in range(len(powers))]
 
     @staticmethod
     def _values(row: Row) -> str:
@@ -175,8 +183,7 @@ def tornado_drawing(found: Sensitivity, analysis: str | None = None) -> TornadoD
     rows = []
     for swing in tornado.swings:
         assumption = swing.assumption
-        simple = assumption.declared is not None and not isinstance(assumption.declared, list | dict)
-        declared = value_in_words(assumption.declared) if simple else ""
+        declared = value_in_words(assumption.declared) if assumption.declared is not None else ""
         rows.append(Row(fields[assumption.path], declared, swing, _variance_of(found, name, assumption.path)))
     title = f"Which assumption matters most for power in {name_in_words(found.scenario, name)}? {found.scenario.name}"
     return TornadoDrawing(title, (tornado.base.shown, tornado.base.of), rows, tornado_sentence(found, name))
