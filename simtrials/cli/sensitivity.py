@@ -21,7 +21,10 @@ def sensitivity(
     ] = None,
     analysis: Annotated[list[str] | None, typer.Option(help="Analysis by name; repeat. Default: the primary ones, or all.", metavar="NAME")] = None,
     global_: Annotated[
-        int, typer.Option("--global", help="Points of a global analysis (Sobol' indices), a power of 2 such as 128. Default: none.", metavar="N")
+        int,
+        typer.Option(
+            "--global", show_default=False, help="Points of a global analysis (Sobol' indices), a power of 2 such as 128. Default: none.", metavar="N"
+        ),
     ] = 0,
     replicates: Annotated[int | None, typer.Option(help="Simulated trials at each value. Default: as the scenario says.", metavar="N")] = None,
     jobs: Jobs = None,
