@@ -71,6 +71,7 @@ _WHERE = {
     "sd_from_confidence_interval": "simtrials.stats.effect_size_inputs",
     "sd_from_standard_error": "simtrials.stats.effect_size_inputs",
     "sd_of_change": "simtrials.stats.effect_size_inputs",
+    "sensitivity": "simtrials.planning.sensitivity",
     "spending_boundaries": "simtrials.stats.group_sequential",
     "split_shared_control": "simtrials.stats.effect_size_inputs",
     "std_error_from_confidence_interval": "simtrials.stats.effect_size_inputs",
@@ -145,6 +146,7 @@ __all__ = [
     "sd_from_confidence_interval",
     "sd_from_standard_error",
     "sd_of_change",
+    "sensitivity",
     "spending_boundaries",
     "split_shared_control",
     "std_error_from_confidence_interval",
@@ -178,6 +180,7 @@ if TYPE_CHECKING:
     from simtrials.planning.evidence_power import evidence_power
     from simtrials.planning.power_curve import power_curve
     from simtrials.planning.sample_size import sample_size
+    from simtrials.planning.sensitivity import sensitivity
     from simtrials.stats.bayes_meta import bayesian_meta_analysis
     from simtrials.stats.bivariate import bivariate_meta_analysis
     from simtrials.stats.cluster_robust import cluster_robust

@@ -128,6 +128,10 @@ class Point:
             failed = np.logical_or.reduce([columns[f"{name}/status"] != 0 for name in names])
             yield shown, int(failed.sum())
 
+    def forget(self) -> None:
+        """Let go of what was prepared and read; it is made, or read, again when it is asked for."""
+        self._simulation = self._store = None
+
     def share(self, names: Sequence[str], n_replicates: int) -> Share:
         """How many of the first trials show a benefit by all of these analyses."""
         shown = failed = of = 0

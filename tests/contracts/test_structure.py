@@ -43,6 +43,7 @@ RESULTS = (
     "planning/evidence_power.py",
     "planning/power_curve.py",
     "planning/sample_size.py",
+    "planning/sensitivity.py",
 )
 FACES_OF_RESULTS = {Path(module): {"report"} for module in RESULTS}
 
