@@ -31,6 +31,7 @@ _WHERE = {
     "count_association_tests": "simtrials.stats.meta_analysis_counts",
     "crossing_probabilities": "simtrials.stats.group_sequential",
     "cumulative_meta_analysis": "simtrials.stats.influence",
+    "decisions": "simtrials.planning.decisions",
     "effect_from_confidence_interval": "simtrials.stats.effect_size_inputs",
     "effect_from_p_value": "simtrials.stats.effect_size_inputs",
     "effect_from_standard_error": "simtrials.stats.effect_size_inputs",
@@ -58,6 +59,7 @@ _WHERE = {
     "permutation_test": "simtrials.stats.permutation",
     "pet": "simtrials.stats.pet_peese",
     "pet_peese": "simtrials.stats.pet_peese",
+    "pilot_value": "simtrials.planning.pilot",
     "pooled_sd_from_difference": "simtrials.stats.effect_size_inputs",
     "power_curve": "simtrials.planning.power_curve",
     "publication_bias_sensitivity": "simtrials.stats.publication_bias_sensitivity",
@@ -102,6 +104,7 @@ __all__ = [
     "count_association_tests",
     "crossing_probabilities",
     "cumulative_meta_analysis",
+    "decisions",
     "effect_from_confidence_interval",
     "effect_from_p_value",
     "effect_from_standard_error",
@@ -129,6 +132,7 @@ __all__ = [
     "permutation_test",
     "pet",
     "pet_peese",
+    "pilot_value",
     "pooled_sd_from_difference",
     "power_curve",
     "publication_bias_sensitivity",
@@ -167,6 +171,8 @@ if TYPE_CHECKING:
     from simtrials.engine.run import load, run
     from simtrials.engine.scenario import Scenario
     from simtrials.planning.assurance import assurance
+    from simtrials.planning.decisions import decisions
+    from simtrials.planning.pilot import pilot_value
     from simtrials.planning.power_curve import power_curve
     from simtrials.planning.sample_size import sample_size
     from simtrials.stats.bayes_meta import bayesian_meta_analysis

@@ -5,11 +5,11 @@ import sys
 
 import typer
 
-from simtrials.cli import learn, meta, patients, plan, quick, quick_designs, read, real, run
+from simtrials.cli import decide, learn, meta, patients, plan, quick, quick_designs, read, real, run
 from simtrials.cli.app import app
 from simtrials.core.errors import SimtrialsError, Stopped
 
-COMMANDS = (learn, meta, patients, plan, quick, quick_designs, read, real, run)
+COMMANDS = (decide, learn, meta, patients, plan, quick, quick_designs, read, real, run)
 """Modules whose commands are known to the program."""
 
 

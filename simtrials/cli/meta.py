@@ -68,7 +68,9 @@ def meta(
     study: Annotated[str | None, typer.Option(help="Column of names. Default: study, trial, author, name.", metavar="COLUMN")] = None,
     benefit: Annotated[str | None, typer.Option(help="higher or lower: the better side of the effect. Default: as the outcome has it.")] = None,
     improves: Annotated[str | None, typer.Option(help="down or up: the better direction of scales that are not known. Default: down.")] = None,
-    out: Annotated[str | None, typer.Option(help="Folder for studies.csv, and forest and funnel plot as SVG and PNG.", metavar="DIR")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder for studies.csv, meta.json (for priors), and forest and funnel plot as SVG and PNG.", metavar="DIR")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -76,7 +78,7 @@ def meta(
 
     Example:  simtrials meta trials --outcome response --by drug_class --out response
 
-    See also: analyze, population, kinds
+    See also: analyze, assurance (--prior PATH=meta:DIR), population, kinds
     """
     import json
 
@@ -107,4 +109,4 @@ def meta(
         typer.echo(found.to_frame().to_csv(index=False, lineterminator="\n"), nl=False)
     else:
         typer.echo(found.summary())
-        typer.echo(f"  written to {out}: {', '.join(paths)}" if paths else "  forest and funnel plot, studies.csv: --out DIR")
+        typer.echo(f"  written to {out}: {', '.join(paths)}" if paths else "  forest and funnel plot, studies.csv, meta.json: --out DIR")

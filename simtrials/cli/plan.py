@@ -52,7 +52,7 @@ def power(
             raise Stopped("stopped; run the same command to continue") from None
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
-        _saved(found, Path(out) / "points" / f"{scenario.name}-power")
+        saved(found, Path(out) / "points" / f"{scenario.name}-power")
 
 
 @app.command(rich_help_panel="Plan")
@@ -98,7 +98,7 @@ def size(
             raise Stopped("stopped; run the same command to continue") from None
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
-        _saved(found, Path(out) / "points" / f"{scenario.name}-size")
+        saved(found, Path(out) / "points" / f"{scenario.name}-size")
 
 
 @app.command(rich_help_panel="Plan")
@@ -106,7 +106,10 @@ def assurance(
     file: File,
     prior: Annotated[
         list[str] | None,
-        typer.Option(help="Field and its distribution, as a TOML table; repeat. Default: [priors] of the scenario.", metavar="PATH={kind=...}"),
+        typer.Option(
+            help="Field and its distribution, as a TOML table or meta:DIR of a meta-analysis; repeat. Default: [priors] of the scenario.",
+            metavar="PATH={kind=...}",
+        ),
     ] = None,
     analysis: Annotated[list[str] | None, typer.Option(help="Analysis by name; repeat. Default: the primary ones, or all.", metavar="NAME")] = None,
     draws: Annotated[int, typer.Option(help="Draws from the priors.", metavar="N")] = 200,
@@ -121,7 +124,7 @@ def assurance(
 
     Example:  simtrials assurance textbook_t --prior 'endpoints.outcome.effects.active.points={kind="normal",mean=0.5,sd=0.2}'
 
-    See also: power, size, kinds distributions
+    See also: decide, pilot, meta, kinds distributions
     """
     from simtrials.core.errors import Stopped
     from simtrials.engine.evidence.scenario import EvidenceScenario
@@ -136,7 +139,7 @@ def assurance(
             raise Stopped("stopped; run the same command to continue") from None
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
-        _saved(found, Path(out) / "points" / f"{scenario.name}-assurance")
+        saved(found, Path(out) / "points" / f"{scenario.name}-assurance")
 
 
 def _fields(words: list[str]) -> dict[str, list[Any]]:
@@ -153,7 +156,7 @@ def _fields(words: list[str]) -> dict[str, list[Any]]:
     return found
 
 
-def _saved(found: Any, place: Path) -> None:
+def saved(found: Any, place: Path) -> None:
     """The figure as SVG and PNG, and where it is; nothing where there is none to draw."""
     from simtrials.core.errors import SimtrialsError
 

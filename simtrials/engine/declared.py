@@ -19,7 +19,7 @@ SCENARIO, NULL = "scenario", "null"
 """Names of the cells that hold the scenario as it is declared, and the same without effect."""
 NAMES_ONLY = frozenset(
     {"name", "question", "n_replicates", "sources", "target_power", "null_grid", "patterns", "primary", "priors", "variants", "sweep"}
-    | {"recruitment", "costs"}
+    | {"recruitment", "costs", "decision", "pilot"}
 )
 """Fields that change no draw and no estimate, and so are not part of the digest."""
 

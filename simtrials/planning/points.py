@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from simtrials.core.arrays import BoolArray
-from simtrials.core.data import Table
-from simtrials.core.errors import DeclarationError, Problem
-from simtrials.core.measures import share_mcse
+from simtrials.core.data import Estimates, Table
+from simtrials.core.errors import DeclarationError, Problem, SimtrialsError
+from simtrials.core.measures import Truth, share_mcse
+from simtrials.core.rng import BLOCK_SIZE
 from simtrials.engine.blocks import Columns, Meaning, Simulated, estimates_of
 from simtrials.engine.cells import ready
 from simtrials.engine.declared import NAMES_ONLY
@@ -19,7 +20,9 @@ from simtrials.engine.evidence.scenario import EvidenceScenario
 from simtrials.engine.files import Readable, declared_from, located, set_at, tables_of
 from simtrials.engine.provenance import fingerprint
 from simtrials.engine.results import without_none
+from simtrials.engine.scenario import Scenario
 from simtrials.engine.store import CellStore
+from simtrials.engine.truth import coarse_truth
 from simtrials.engine.workers import Workers, remembered
 from simtrials.inference.judge import judge
 
@@ -116,16 +119,43 @@ class Point:
             self._store = CellStore(self.folder / "blocks", self.known)
         return self._store
 
+    def simulate(self, n_replicates: int) -> None:
+        """Simulate and store what is missing of the first trials."""
+        if self.store.n_blocks * BLOCK_SIZE < n_replicates:
+            self.workers.extend(self.label, self.simulation, self.store, n_replicates)
+
     def benefits(self, names: Sequence[str], n_replicates: int) -> Iterator[tuple[dict[str, BoolArray], int]]:
         """Shard by shard, which trials show a benefit by each analysis, and how many could not be analyzed by any of them."""
-        if self.store.n_blocks * 256 < n_replicates:
-            self.workers.extend(self.label, self.simulation, self.store, n_replicates)
+        self.simulate(n_replicates)
         meanings = self._meanings()
         analyses = self.scenario.analyses
         for columns in self.store.shards(n_replicates):
             shown = {name: judge(analyses[name], estimates_of(name, columns, meanings[name])).benefit for name in names}
             failed = np.logical_or.reduce([columns[f"{name}/status"] != 0 for name in names])
             yield shown, int(failed.sum())
+
+    def estimates(self, name: str, n_replicates: int) -> Iterator[tuple[Estimates, Columns]]:
+        """Shard by shard, what one analysis found in each trial, and all columns of these trials."""
+        self.simulate(n_replicates)
+        meaning = self._meanings()[name]
+        for columns in self.store.shards(n_replicates):
+            yield estimates_of(name, columns, meaning), columns
+
+    def truth(self, name: str) -> Truth:
+        """The value of the estimand of one analysis at these values, benefit positive; remembered. Of a trial only."""
+        if not isinstance(self.scenario, Scenario):
+            raise SimtrialsError("only trials have one true effect")
+        scenario = self.scenario
+
+        def plain() -> dict[str, Any]:
+            simulation = ready(scenario, self.tables)
+            truth = coarse_truth(scenario, simulation.trial, name)
+            return {"value": truth.value if np.isfinite(truth.value) else None, "std_error": truth.std_error, "kind": truth.kind}
+
+        found = remembered(self.folder / f"truth-{name}.json", self.known, plain)
+        if found["value"] is None:
+            raise SimtrialsError(f"the true value of {name} cannot be told at {self.label}: {found['kind']}")
+        return Truth(self._meanings()[name].benefit * found["value"], found["std_error"], found["kind"])
 
     def share(self, names: Sequence[str], n_replicates: int) -> Share:
         """How many of the first trials show a benefit by all of these analyses."""

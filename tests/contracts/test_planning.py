@@ -11,7 +11,8 @@ from scipy.special import ndtr, ndtri
 from simtrials.core.errors import DeclarationError, SimtrialsError
 from simtrials.engine.files import scenario_from
 from simtrials.engine.run import run
-from simtrials.planning.assurance import assurance, drawn
+from simtrials.planning.assurance import assurance
+from simtrials.planning.hypercube import drawn
 from simtrials.planning.points import Points
 from simtrials.planning.power_curve import power_curve
 from simtrials.planning.sample_size import feasible_numbers, sample_size

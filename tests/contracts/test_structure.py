@@ -38,6 +38,8 @@ RESULTS = (
     "engine/real_studies/outcome.py",
     "engine/evidence/result.py",
     "planning/assurance.py",
+    "planning/decisions.py",
+    "planning/pilot.py",
     "planning/power_curve.py",
     "planning/sample_size.py",
 )
