@@ -83,6 +83,7 @@ def meta(
     import json
 
     from simtrials.engine.real_studies.analyze import review
+    from simtrials.report.text import INDENT, paragraph
 
     asked: dict[str, Any] = {
         "measure": measure,
@@ -109,4 +110,5 @@ def meta(
         typer.echo(found.to_frame().to_csv(index=False, lineterminator="\n"), nl=False)
     else:
         typer.echo(found.summary())
-        typer.echo(f"  written to {out}: {', '.join(paths)}" if paths else "  forest and funnel plot, studies.csv, meta.json: --out DIR")
+        made = f"written to {out}: {', '.join(paths)}" if paths else "forest and funnel plot, studies.csv, meta.json (for priors): --out DIR"
+        typer.echo(paragraph(made, INDENT))

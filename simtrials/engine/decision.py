@@ -26,8 +26,7 @@ class Decision(Component):
     above the target. Stop: that upper limit is at or below the target. Consider: neither. With the defaults these are Lalonde's 20th and 90th
     percentiles. Limits are estimate and standard error with the quantile of t on the degrees of freedom of the analysis.
 
-    Source: Lalonde, Kowalski, Hutmacher et al. (2007), Clinical Pharmacology and Therapeutics 82, 21-32; Frewer, Mitchell, Watkins and Matcham
-    (2016), Pharmaceutical Statistics 15, 255-263; Pulkstenis, Patra and Zhang (2017), Statistics in Medicine 36, 1741-1760.
+    Source: Lalonde, Kowalski, Hutmacher et al. (2007), Clinical Pharmacology and Therapeutics 82, 21-32; inequalities as in the R package gonogo.
     """
 
     analysis: str | None = Field(default=None, description="the analysis whose estimate decides; default: the first of primary, or the only one")

@@ -9,6 +9,7 @@ import numpy as np
 
 from simtrials.core.arrays import BoolArray, FloatArray
 from simtrials.core.errors import SimtrialsError
+from simtrials.core.rng import BLOCK_SIZE
 from simtrials.engine.decision import Decision
 from simtrials.engine.files import read_trial
 from simtrials.engine.scenario import Scenario
@@ -221,7 +222,7 @@ def has_limits(point: Point, name: str) -> None:
     SimtrialsError
         When no trial of the first block has one.
     """
-    found, _ = next(iter(point.estimates(name, 2)))
+    found, _ = next(iter(point.estimates(name, BLOCK_SIZE)))
     usable = np.isfinite(found.std_error) & (found.std_error > 0)
     estimable = found.status == 0
     if estimable.any() and not (usable & estimable).any():

@@ -15,8 +15,8 @@ from simtrials.core.expressions import Category
 from simtrials.core.rng import Purpose, Streams
 from simtrials.trial.distributions import Distribution
 
-MOST_DEGREES = 5
-"""Degree of the polynomial in the place of each field, of which the error of a mean over a hypercube is free."""
+DRAWS_PER_KNOT, MOST_KNOTS = 4, 25
+"""Draws for each knot of the broken lines, over all fields, and the most knots in one field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +48,22 @@ def drawn(priors: Mapping[str, Distribution], n_draws: int, seed: int) -> dict[s
 
 
 def residuals(values: FloatArray, draws: Mapping[str, FloatArray]) -> FloatArray:
-    """(D,) what is left of values when a polynomial in the place of every field is taken away; scaled so that their mean square is unbiased.
+    """(D,) what is left of values when a broken line in the place of every field is taken away; scaled so that their mean square is unbiased.
 
     The mean over a Latin hypercube has the variance of the part that is not a sum of functions of single fields, over D, to leading order; here
-    that part is what polynomials leave. A misfit of the polynomials makes it too large, never too small. The luck of the trials at a draw is in it.
+    that part is what the lines leave, to which a misfit of the lines adds. The luck of the trials at a draw is in it.
 
     Source: Stein (1987), Technometrics 29, 143-151.
     """
     n = values.size
-    degree = min(MOST_DEGREES, (n // 4) // max(len(draws), 1))
-    places = [2 * (np.argsort(np.argsort(one)) + 0.5) / n - 1 for one in draws.values()]
-    columns = [np.ones(n), *(np.polynomial.legendre.legval(place, np.eye(k + 1)[k]) for place in places for k in range(1, degree + 1))]
-    design = np.column_stack(columns)
-    basis, upper = np.linalg.qr(design)
-    independent = np.abs(np.diag(upper)) > 1e-8 * np.sqrt(n)
-    basis = basis[:, independent]
+    fields = list(draws.values()) if DRAWS_PER_KNOT * len(draws) <= n else []  # too many fields for so few draws: as if drawn independently
+    n_knots = max(2, min(MOST_KNOTS, n // (DRAWS_PER_KNOT * max(len(fields), 1))))
+    knots = np.linspace(0, n - 1, n_knots)
+    design = [np.ones(n)]
+    for one in fields:
+        place = np.argsort(np.argsort(one))
+        design += [np.interp(place, knots, hat) for hat in np.eye(n_knots)[1:]]
+    basis = np.linalg.qr(np.column_stack(design))[0]
     left = values - basis @ (basis.T @ values)
     return np.asarray(left * np.sqrt(n / (n - basis.shape[1])))
 

@@ -249,8 +249,8 @@ def pilot_value(
     name = deciding(declared, rule)
     at = at_draws(declared, priors, n_draws, n_replicates, n_jobs, out, progress)
     fewer = {"design.n_patients": asked.n_patients}
-    pilots = at.again(fewer)
     point, pilot_point = at.points.at({}), at.points.at(fewer, independent=2 * APART_FROM_DRAWS)
+    pilots = at.again(fewer)
     has_limits(pilot_point, name)
     decided = [decided_at(one, rule, name, n_replicates) for one in at.told(pilots, "pilots", n_replicates)]
     each = [{one: made.share([one], n_replicates) for one in names} for made in at.told(at.made, "draws", n_replicates)]

@@ -187,14 +187,6 @@ def test_assurance_is_that_of_the_closed_form_and_reads_the_priors_of_the_scenar
     assert calls == []
 
 
-def test_with_very_many_patients_assurance_is_the_probability_that_the_drug_works(tmp_path):
-    prior = {"endpoints.score.effects.active.points": {"kind": "normal", "mean": 0.1, "sd": 0.2}}
-    scenario = trial(priors=prior, design=TRIAL["design"] | {"n_patients": 40_000})
-    found = assurance(scenario, analyses=["t_test"], n_draws=40, n_replicates=2, n_jobs=1, out=tmp_path)
-    assert found.analyses["t_test"].value == pytest.approx(1 - found.nothing_or_harm, abs=0.06)
-    assert "does nothing or harms" in " ".join(found.summary().split())
-
-
 def test_draws_are_one_from_each_equal_part_of_the_prior():
     scenario = trial(priors=NORMAL)
     values = np.sort(drawn(scenario.priors, 50, 1)["endpoints.score.effects.active.points"])

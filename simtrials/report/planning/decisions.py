@@ -86,7 +86,7 @@ def decisions_summary(found: Decisions) -> str:
         notes.append(f"{numbers.whole(found.n_unsure)} true effects are too near a reference value to be told from it.")
     notes.append(f"{numbers.whole(found.n_failed)} of all trials could not be analyzed and count as consider.")
     notes.append(f"±: 95% Monte Carlo interval. {draws_in_words(found.scenario, found.n_draws, found.n_replicates)}")
-    lines = [paragraph(head), paragraph(decisions_sentence(found)), aligned(table, right=(1, 2, 3, 4), flexible=(0,))]
+    lines = [paragraph(head), paragraph(decisions_sentence(found)), aligned(table, right=(1, 2, 3, 4), flexible=(2, 3, 4, 0))]
     return "\n".join([*lines, paragraph(rule_in_words(found), INDENT), paragraph(" ".join(notes), INDENT)])
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from simtrials.planning.hypercube import Mean
 from simtrials.planning.pilot import Compared, PilotValue
 from simtrials.report import look, numbers
-from simtrials.report.figures.canvas import finished, number_axis, save, sheet, styled, text_width
+from simtrials.report.figures.canvas import apart, finished, number_axis, save, sheet, styled, text_width
 from simtrials.report.names import unit_of
 from simtrials.report.planning.text import (
     draws_in_words,
@@ -23,7 +23,9 @@ from simtrials.report.planning.text import (
 )
 from simtrials.report.text import INDENT, aligned, paragraph
 
-BODY_MM, LEFT_MM, RIGHT_MM, BOTTOM_MM, BAR_MM = 52.0, 30.0, 4.0, 12.5, 12.0
+BODY_MM, LEFT_MM, RIGHT_MM, BOTTOM_MM, TOP_MM = 58.0, 30.0, 4.0, 12.5, 8.0
+GROUPS = ("drug works", "does nothing or harms")
+WORDS = ("benefit shown", "not shown", "not run", "not run", "not shown", "benefit shown")
 
 
 def pilot_sentence(found: PilotValue) -> str:
@@ -88,7 +90,7 @@ def pilot_summary(found: PilotValue) -> str:
     head = f"{found.scenario.name}: a pilot of {numbers.whole(found.pilot.n_patients)} patients before the trial?"
     lines = [paragraph(head), paragraph(pilot_sentence(found)), paragraph(spared_sentence(found))]
     return "\n".join(
-        [*lines, aligned(table, right=(1, 2, 3), flexible=(0,)), paragraph(pilot_rule(found), INDENT), paragraph(" ".join(notes), INDENT)]
+        [*lines, aligned(table, right=(1, 2, 3), flexible=(0, 1, 2)), paragraph(pilot_rule(found), INDENT), paragraph(" ".join(notes), INDENT)]
     )
 
 
@@ -118,46 +120,56 @@ class Programs:
     nothing: float
     sentence: str
 
-    PARTS = (
-        "works: benefit shown",
-        "works: not shown",
-        "works: not run",
-        "nothing or harm: not run",
-        "nothing or harm: not shown",
-        "nothing or harm: benefit shown",
-    )
-
     def table(self) -> list[tuple[str, ...]]:
         """The numbers behind the figure."""
-        return [("program", *self.PARTS), *((name, *(repr(float(value)) for value in values)) for name, values in self.rows)]
+        return [
+            ("program", *(f"{GROUPS[i > 2]}: {word}" for i, word in enumerate(WORDS))),
+            *((name, *(repr(float(value)) for value in values)) for name, values in self.rows),
+        ]
 
     def draw(self) -> Figure:
-        """Two bars of 100 programs; numbers stand in the parts that are wide enough, and all of them in the table."""
-        how = (
-            "Bar: 100 programs. Green: the drug works (dark: benefit shown, mid: not shown, pale: trial not run). "
-            "Gray: it does nothing or harms (pale: trial not run, mid: no benefit shown, dark: benefit shown)."
-        )
+        """Two bars of 100 programs; the parts that are wide enough have their words and numbers, and all of them are in the table."""
+        how = "Bar: 100 programs, left those of a drug that works (green), right those of a drug that does nothing or harms (gray)."
         page = sheet(BODY_MM, self.title, how)
-        width = look.WIDE_MM - LEFT_MM - RIGHT_MM
-        axes = page.axes(LEFT_MM, BOTTOM_MM, width, BODY_MM - BOTTOM_MM - 2.0)
+        width, span = look.WIDE_MM - LEFT_MM - RIGHT_MM, BODY_MM - BOTTOM_MM - TOP_MM
+        axes = page.axes(LEFT_MM, BOTTOM_MM, width, span)
         axes.set_xlim(0, 100)
-        axes.set_ylim(-0.7, 1.7)
+        axes.set_ylim(-0.6, 1.6)
         number_axis(axes.xaxis, [0, 20, 40, 60, 80, 100])
         axes.set_xlabel("programs (of 100)")
-        fills = (look.ACCENT, look.PALE_ACCENT, look.ZONE, look.BAND, look.SCREENED_OUT, look.CONTROL)
-        span = BODY_MM - BOTTOM_MM - 2.0
         for k, (name, values) in enumerate(self.rows):
-            y, left = 1 - k, 0.0
-            center = BOTTOM_MM + span * (y + 0.7) / 2.4
+            center = BOTTOM_MM + span * (1.6 - k) / 2.2
             page.text(LEFT_MM - 2.0, center, name, look.TEXT_PT, ha="right")
-            for value, fill in zip(values, fills, strict=True):
-                axes.barh(y, value, left=left, height=0.7, color=fill, edgecolor=look.WHITE, lw=0.6)
-                words = numbers.fixed(value, 0)
-                if width * value / 100 > text_width(words, look.NOTE_PT) + 1.5 and words != "0":
-                    color = look.WHITE if fill == look.ACCENT else look.INK
-                    page.text(LEFT_MM + width * (left + value / 2) / 100, center, words, look.NOTE_PT, ha="center", color=color)
+            left = 0.0
+            for value, word, fill in zip(values, WORDS, FILLS, strict=True):
+                axes.barh(1 - k, value, left=left, height=0.76, color=fill, edgecolor=look.WHITE, lw=0.6)
+                page.text(LEFT_MM + width * (left + value / 2) / 100, center, _inside(word, value, width), look.NOTE_PT, ha="center", color=_on(fill))
                 left += value
+        works = 100 * (1 - self.nothing)
+        shares = [(word, middle) for word, middle, share in zip(GROUPS, (works / 2, 50 + works / 2), (works, 100 - works), strict=True) if share > 0]
+        words = [f"{word} {numbers.fixed(works if word == GROUPS[0] else 100 - works, 0)}" for word, _ in shares]
+        at = [LEFT_MM + width * middle / 100 for _, middle in shares]
+        places = apart(at, [text_width(word, look.NOTE_PT, "bold") for word in words], LEFT_MM, LEFT_MM + width, 3.0)
+        for place, word in zip(places, words, strict=True):
+            page.text(place, BOTTOM_MM + span + 2.0, word, look.NOTE_PT, ha="center", weight="bold")
         return finished(page)
+
+
+FILLS = (look.ACCENT, look.PALE_ACCENT, look.ZONE, look.BAND, look.SCREENED_OUT, look.CONTROL)
+"""Of a drug that works dark to pale, of one that does not pale to dark."""
+
+
+def _on(fill: str) -> str:
+    """Ink, or white on dark."""
+    return look.WHITE if fill == look.ACCENT else look.INK
+
+
+def _inside(word: str, value: float, width: float) -> str:
+    """What there is room for in a part: word and number, the number, or nothing."""
+    room, number = width * value / 100 - 1.5, numbers.fixed(value, 0)
+    if text_width(word, look.NOTE_PT) <= room:
+        return f"{word}\n{number}"
+    return number if text_width(number, look.NOTE_PT) <= room else ""
 
 
 def pilot_drawing(found: PilotValue) -> Programs:
