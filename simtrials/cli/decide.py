@@ -114,6 +114,7 @@ def _rule(
 def _scenario(file: str, settings: dict[str, Any], prior: list[str] | None) -> "Scenario":
     from simtrials.engine.files import read_trial
 
+    read_trial(file)  # what declares no trial is refused as such, before settings that only a trial has
     return read_trial(file, settings | ({"priors": changes(prior)} if prior else {}))
 
 

@@ -173,13 +173,15 @@ def decisions(
     declared = read_trial(scenario) if isinstance(scenario, (str, Path)) else scenario
     rule = decision or declared.decision
     if rule is None:
-        raise SimtrialsError("declare the rule: [decision] with lower_reference and target on the scale of an analysis, such as 0.0 and 0.4")
+        raise SimtrialsError(
+            "declare the rule: [decision] with lower_reference and target on the scale of the estimate (--lower-reference X --target Y)"
+        )
     name = deciding(declared, rule)
     at = at_draws(declared, priors, n_draws, n_replicates, n_jobs, out, progress)
     point = at.points.at({})
     has_limits(point, name)
     decided = [decided_at(one, rule, name, n_replicates) for one in at.told(at.made, "draws", n_replicates)]
-    truths = [one.truth(name) for one in at.made]
+    truths = at.truths(name)
     shares = {outcome: np.array([one.share(outcome).value for one in decided]) for outcome in OUTCOMES}
     return Decisions(
         scenario=declared,

@@ -9,6 +9,7 @@ import numpy as np
 
 from simtrials.core.arrays import BoolArray, FloatArray
 from simtrials.core.errors import DeclarationError, Problem, SimtrialsError
+from simtrials.core.measures import Truth
 from simtrials.core.rng import BLOCK_SIZE
 from simtrials.engine.files import Readable
 from simtrials.engine.meta_priors import meta_prior
@@ -48,6 +49,16 @@ class Drawn:
             if missing and self.progress:
                 self.progress(label, (i + 1) * n_replicates, len(made) * n_replicates)
             yield point
+
+    def truths(self, name: str) -> list[Truth]:
+        """The value of the estimand of an analysis at each draw, benefit positive."""
+        found = []
+        for i, point in enumerate(self.made):
+            missing = not point.knows_truth(name)
+            found.append(point.truth(name))
+            if missing and self.progress:
+                self.progress("true effects", (i + 1) * BLOCK_SIZE, len(self.made) * BLOCK_SIZE)
+        return found
 
     def again(self, changes: Mapping[str, Any]) -> tuple[Point, ...]:
         """The same draws with further fields changed and luck of its own, which nothing else shares."""
@@ -95,10 +106,12 @@ def _made(scenario: Readable, points: Points, draws: Mapping[str, FloatArray], c
             made.append(points.at({**changes, **{path: float(values[i]) for path, values in draws.items()}}, independent=first + i))
         except DeclarationError as error:
             problems += error.problems
+    if problems and not made:
+        raise DeclarationError([problems[0], Problem("priors", f"none of {n_draws} draws can be simulated; look at path and unit")], scenario.name)
     if problems:
-        few = problems[:3]
-        more = [Problem("priors", f"{len(problems)} of {n_draws} draws cannot be simulated; truncate the prior")] if len(problems) > len(few) else []
-        raise DeclarationError([*few, *more], scenario.name)
+        lost = n_draws - len(made)
+        more = [Problem("priors", f"{lost} of {n_draws} draws cannot be simulated; truncate the prior")] if len(problems) > 3 else []
+        raise DeclarationError([*problems[:3], *more], scenario.name)
     return tuple(made)
 
 

@@ -243,7 +243,7 @@ def pilot_value(
         raise SimtrialsError("say how many patients the pilot has: [pilot] with n_patients, or --patients N")
     rule = asked.decision or declared.decision
     if rule is None:
-        raise SimtrialsError("declare the rule of the pilot: [decision] with lower_reference and target on the scale of an analysis")
+        raise SimtrialsError("declare the rule of the pilot: [decision] with lower_reference and target on the scale of the estimate")
     if asked.n_patients >= declared.design.n_patients:
         raise SimtrialsError(f"the pilot must be smaller than the trial of {declared.design.n_patients} patients, got {asked.n_patients}")
     name = deciding(declared, rule)
@@ -265,7 +265,7 @@ def pilot_value(
         draws=at.draws,
         proceeds=np.array([proceeding(asked, one) / one.of for one in decided]),
         successes={one: np.array([share.value for share in made]) for one, made in shares.items()},
-        truths=np.array([made.truth(name).value for made in at.made]),
+        truths=np.array([truth.value for truth in at.truths(name)]),
         cost=cost,
         months=months,
         declared_pilot=decided_at(pilot_point, rule, name, AT_DECLARED),

@@ -12,7 +12,7 @@ from simtrials.core.data import Estimates, Table
 from simtrials.core.errors import DeclarationError, Problem, SimtrialsError
 from simtrials.core.measures import Truth, share_mcse
 from simtrials.core.rng import BLOCK_SIZE
-from simtrials.engine.blocks import Columns, Meaning, Simulated, estimates_of
+from simtrials.engine.blocks import Columns, Meaning, Simulated, Simulation, estimates_of
 from simtrials.engine.cells import ready
 from simtrials.engine.declared import NAMES_ONLY
 from simtrials.engine.evidence.run import ready_evidence
@@ -148,14 +148,22 @@ class Point:
         scenario = self.scenario
 
         def plain() -> dict[str, Any]:
-            simulation = ready(scenario, self.tables)
-            truth = coarse_truth(scenario, simulation.trial, name)
+            made = self.simulation.simulation if isinstance(self.simulation, Shifted) else self.simulation
+            assert isinstance(made, Simulation)
+            truth = coarse_truth(scenario, made.trial, name)
             return {"value": truth.value if np.isfinite(truth.value) else None, "std_error": truth.std_error, "kind": truth.kind}
 
-        found = remembered(self.folder / f"truth-{name}.json", self.known, plain)
+        found = remembered(self._truth_file(name), self.known, plain)
         if found["value"] is None:
             raise SimtrialsError(f"the true value of {name} cannot be told at {self.label}: {found['kind']}")
         return Truth(self._meanings()[name].benefit * found["value"], found["std_error"], found["kind"])
+
+    def knows_truth(self, name: str) -> bool:
+        """Whether the truth was worked out before."""
+        return self._truth_file(name).is_file()
+
+    def _truth_file(self, name: str) -> Path:
+        return self.folder / f"truth-{name}.json"
 
     def share(self, names: Sequence[str], n_replicates: int) -> Share:
         """How many of the first trials show a benefit by all of these analyses."""

@@ -231,3 +231,8 @@ def test_the_commands_have_help_with_an_example(command):
     assert told.exit_code == 0
     assert f"Example:  simtrials {command} textbook_priors" in told.output
     assert "See also" in told.output
+
+
+def test_bodies_of_evidence_have_no_decision():
+    told = CliRunner().invoke(app, ["decide", "review_2026", "--target", "1"])
+    assert "declares bodies of evidence" in str(told.exception)

@@ -199,6 +199,7 @@ def test_draws_are_one_from_each_equal_part_of_the_prior():
     [
         ({}, "declare what is left open"),
         ({"endpoints.score.sd": {"kind": "normal", "mean": 0.0, "sd": 1.0}}, "draws cannot be simulated; truncate the prior"),
+        ({"endpoints.scroe.sd": {"kind": "normal", "mean": 1.0, "sd": 0.1}}, "none of 30 draws can be simulated; look at path and unit"),
         ({"endpoints.score.sd": {"kind": "categorical", "shares": {"a": 0.5, "b": 0.5}}}, "must be on numbers"),
     ],
 )
