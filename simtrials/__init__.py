@@ -32,6 +32,7 @@ _WHERE = {
     "crossing_probabilities": "simtrials.stats.group_sequential",
     "cumulative_meta_analysis": "simtrials.stats.influence",
     "detectable_effect": "simtrials.planning.detectable_effect",
+    "decisions": "simtrials.planning.decisions",
     "effect_from_confidence_interval": "simtrials.stats.effect_size_inputs",
     "effect_from_p_value": "simtrials.stats.effect_size_inputs",
     "effect_from_standard_error": "simtrials.stats.effect_size_inputs",
@@ -60,6 +61,7 @@ _WHERE = {
     "permutation_test": "simtrials.stats.permutation",
     "pet": "simtrials.stats.pet_peese",
     "pet_peese": "simtrials.stats.pet_peese",
+    "pilot_value": "simtrials.planning.pilot",
     "pooled_sd_from_difference": "simtrials.stats.effect_size_inputs",
     "power_curve": "simtrials.planning.power_curve",
     "publication_bias_sensitivity": "simtrials.stats.publication_bias_sensitivity",
@@ -106,6 +108,7 @@ __all__ = [
     "count_association_tests",
     "crossing_probabilities",
     "cumulative_meta_analysis",
+    "decisions",
     "detectable_effect",
     "effect_from_confidence_interval",
     "effect_from_p_value",
@@ -135,6 +138,7 @@ __all__ = [
     "permutation_test",
     "pet",
     "pet_peese",
+    "pilot_value",
     "pooled_sd_from_difference",
     "power_curve",
     "publication_bias_sensitivity",
@@ -175,9 +179,11 @@ if TYPE_CHECKING:
     from simtrials.engine.run import load, run
     from simtrials.engine.scenario import Scenario
     from simtrials.planning.assurance import assurance
+    from simtrials.planning.decisions import decisions
     from simtrials.planning.detectable_effect import detectable_effect
     from simtrials.planning.enrollment import whom_to_enroll
     from simtrials.planning.evidence_power import evidence_power
+    from simtrials.planning.pilot import pilot_value
     from simtrials.planning.power_curve import power_curve
     from simtrials.planning.sample_size import sample_size
     from simtrials.planning.sensitivity import sensitivity

@@ -44,6 +44,7 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"kind": "gamma", "mean": 4.0, "sd": 2.0},
         {"kind": "beta", "mean": 0.3, "sd": 0.1},
         {"kind": "quantiles", "probabilities": [0.25, 0.5, 0.75], "values": [1.02, 2.05, 4.64], "log": True},
+        {"kind": "student_t", "center": 0.3, "scale": 0.2, "df": 7.0},
         {"kind": "bernoulli", "probability": 0.3},
         {"kind": "categorical", "shares": {"a": 0.2, "b": 0.5, "c": 0.3}},
     ],

@@ -5,11 +5,11 @@ import sys
 
 import typer
 
-from simtrials.cli import effect, enroll, learn, meta, patients, plan, quick, quick_designs, read, real, run, sensitivity, words
+from simtrials.cli import decide, effect, enroll, learn, meta, patients, plan, quick, quick_designs, read, real, run, sensitivity, words
 from simtrials.cli.app import app
 from simtrials.core.errors import SimtrialsError, Stopped
 
-COMMANDS = (effect, enroll, learn, meta, patients, plan, quick, quick_designs, read, real, run, sensitivity, words)
+COMMANDS = (decide, effect, enroll, learn, meta, patients, plan, quick, quick_designs, read, real, run, sensitivity, words)
 """Modules whose commands are known to the program."""
 
 

@@ -73,7 +73,9 @@ def meta(
         str | None,
         typer.Option(help="True mean effects, with commas, such as 0.2,0.35: how often would such a set of studies show them?", metavar="VALUES"),
     ] = None,
-    out: Annotated[str | None, typer.Option(help="Folder for studies.csv, and forest and funnel plot as SVG and PNG.", metavar="DIR")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder for studies.csv, meta.json (for priors), and forest and funnel plot as SVG and PNG.", metavar="DIR")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -81,12 +83,13 @@ def meta(
 
     Example:  simtrials meta trials --outcome response --by drug_class --out response
 
-    See also: analyze, population, kinds
+    See also: analyze, assurance (--prior PATH=meta:DIR), population, kinds
     """
     import json
 
     from simtrials.engine.real_studies.analyze import review
     from simtrials.planning.evidence_power import evidence_power
+    from simtrials.report.text import INDENT, paragraph
 
     effects = numbers_of(detects, "--detects") if detects is not None else []
     asked: dict[str, Any] = {
@@ -121,4 +124,5 @@ def meta(
         typer.echo(found.summary())
         if able is not None:
             typer.echo(able.summary())
-        typer.echo(f"  written to {out}: {', '.join(paths)}" if paths else "  forest and funnel plot, studies.csv: --out DIR")
+        made = f"written to {out}: {', '.join(paths)}" if paths else "forest and funnel plot, studies.csv, meta.json (for priors): --out DIR"
+        typer.echo(paragraph(made, INDENT))

@@ -115,7 +115,10 @@ def assurance(
     file: File,
     prior: Annotated[
         list[str] | None,
-        typer.Option(help="Field and its distribution, as a TOML table; repeat. Default: [priors] of the scenario.", metavar="PATH={kind=...}"),
+        typer.Option(
+            help="Field and its distribution, as a TOML table or meta:DIR of a meta-analysis; repeat. Default: [priors] of the scenario.",
+            metavar="PATH={kind=...}",
+        ),
     ] = None,
     analysis: Annotated[list[str] | None, typer.Option(help="Analysis by name; repeat. Default: the primary ones, or all.", metavar="NAME")] = None,
     draws: Annotated[int, typer.Option(help="Draws from the priors.", metavar="N")] = 200,
@@ -130,7 +133,7 @@ def assurance(
 
     Example:  simtrials assurance textbook_t --prior 'endpoints.outcome.effects.active.points={kind="normal",mean=0.5,sd=0.2}'
 
-    See also: power, size, kinds distributions
+    See also: decide, pilot, meta, kinds distributions
     """
     from simtrials.core.errors import Stopped
     from simtrials.engine.evidence.scenario import EvidenceScenario

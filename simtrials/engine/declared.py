@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from simtrials.core.check import Component, Many, OpenProbability, Within, fault
 from simtrials.core.errors import Problem, did_you_mean
+from simtrials.core.registry import SLOT
 from simtrials.core.rng import STREAM_VERSION
 from simtrials.engine.provenance import plugin_sources
 from simtrials.trial.checks import Draft
@@ -19,7 +20,7 @@ SCENARIO, NULL = "scenario", "null"
 """Names of the cells that hold the scenario as it is declared, and the same without effect."""
 NAMES_ONLY = frozenset(
     {"name", "question", "n_replicates", "sources", "target_power", "null_grid", "patterns", "primary", "priors", "variants", "sweep"}
-    | {"recruitment", "costs", "enrollment"}
+    | {"recruitment", "costs", "enrollment", "decision", "pilot"}
 )
 """Fields that change no draw and no estimate, and so are not part of the digest."""
 
@@ -58,7 +59,9 @@ class Declared(Component):
     primary: Many[str] = Field(default=(), description="analyses (or syntheses) whose power must be precise under --mcse; default: all")
     patterns: dict[str, Pattern] = Field(default_factory=dict, description="results over several analyses (or syntheses) whose frequency is reported")
     priors: dict[str, Annotated[Distribution, DISTRIBUTIONS]] = Field(
-        default_factory=dict, description="what is left open of a field, by its path, for the probability of success averaged over it"
+        default_factory=dict,
+        description="what is left open of a field, by its path, for the probability of success averaged over it; meta:DIR is that of a meta-analysis",
+        json_schema_extra={"additionalProperties": {"anyOf": [{SLOT: DISTRIBUTIONS.slot}, {"type": "string", "pattern": "^meta:"}]}},
     )
     sources: dict[str, str] = Field(default_factory=dict, description="where a value comes from, by the path of the field; shown in the report")
 

@@ -18,6 +18,7 @@ from simtrials.core.errors import DeclarationError, Problem, SimtrialsError, did
 from simtrials.core.expressions import Category, Column
 from simtrials.engine.declared import Declared
 from simtrials.engine.evidence.scenario import EvidenceScenario, evidence_scenario_problems
+from simtrials.engine.meta_priors import with_meta_priors
 from simtrials.engine.scenario import Scenario, scenario_problems
 from simtrials.trial.checks import Draft
 
@@ -43,7 +44,7 @@ def read(path: str | Path, changes: Mapping[str, Any] | None = None) -> Readable
         set_at(raw, place, value)
         _forget_sources(raw, place, value)
     try:
-        return declared_from(raw, source.parent).in_folder(source.parent, source)
+        return declared_from(with_meta_priors(raw, source.parent), source.parent).in_folder(source.parent, source)
     except DeclarationError as error:
         raise located(error.problems, source) from None
 

@@ -11,6 +11,7 @@ from simtrials.core.data import EffectScale
 from simtrials.core.errors import Problem, did_you_mean
 from simtrials.core.expressions import ExpressionError, parse
 from simtrials.core.outcomes import OUTCOMES
+from simtrials.engine.decision import Decision, Pilot, decision_problems
 from simtrials.engine.declared import Declared, patterns_name, sources_name_fields
 from simtrials.engine.enrollment import Enrollment, enrollment_problems
 from simtrials.inference.analyses import ANALYSES, Analysis
@@ -31,6 +32,8 @@ class Scenario(Trial, Declared):
     recruitment: Recruitment | None = Field(default=None, description="sites and how fast they screen; gives the months that a trial takes")
     costs: Costs | None = Field(default=None, description="prices; give what a trial costs")
     enrollment: Enrollment | None = Field(default=None, description="the question whom to enroll: values, shapes of the effect, designs")
+    decision: Decision | None = Field(default=None, description="what follows the trial: go, consider or stop, by its estimate")
+    pilot: Pilot | None = Field(default=None, description="a smaller trial before this one, which decides whether this one is run")
     null_grid: dict[str, Many[Any]] = Field(
         default_factory=dict, description="values at which the type I error is checked too, as 'path.of.field' = [values]; all combinations are run"
     )
@@ -104,6 +107,7 @@ def scenario_problems(draft: Draft) -> Iterator[Problem]:
             yield from _analysis_fits(draft, name, analysis)
     if draft.has("analyses"):
         yield from patterns_name(draft, "analyses", "analysis")
+        yield from decision_problems(draft)
     yield from enrollment_problems(draft)
     yield from sources_name_fields(draft, Trial.model_fields)
     costs = draft.parts.get("costs")

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from simtrials.core.arrays import BoolArray
-from simtrials.core.data import Table, TrialData
-from simtrials.core.errors import DeclarationError, Problem
-from simtrials.core.measures import share_mcse
+from simtrials.core.data import Estimates, Table, TrialData
+from simtrials.core.errors import DeclarationError, Problem, SimtrialsError
+from simtrials.core.measures import Truth, share_mcse
+from simtrials.core.rng import BLOCK_SIZE
 from simtrials.engine.blocks import Columns, Meaning, Simulated, Simulation, estimates_of
 from simtrials.engine.cells import ready
 from simtrials.engine.declared import NAMES_ONLY
@@ -19,7 +20,9 @@ from simtrials.engine.evidence.scenario import EvidenceScenario
 from simtrials.engine.files import Readable, declared_from, located, set_at, tables_of
 from simtrials.engine.provenance import fingerprint
 from simtrials.engine.results import without_none
+from simtrials.engine.scenario import Scenario
 from simtrials.engine.store import CellStore
+from simtrials.engine.truth import coarse_truth
 from simtrials.engine.workers import Workers, remembered
 from simtrials.inference.analyses import Analysis
 from simtrials.inference.judge import judge
@@ -117,10 +120,14 @@ class Point:
             self._store = CellStore(self.folder / "blocks", self.known)
         return self._store
 
+    def simulate(self, n_replicates: int) -> None:
+        """Simulate and store what is missing of the first trials."""
+        if self.store.n_blocks * BLOCK_SIZE < n_replicates:
+            self.workers.extend(self.label, self.simulation, self.store, n_replicates)
+
     def benefits(self, names: Sequence[str], n_replicates: int) -> Iterator[tuple[dict[str, BoolArray], int]]:
         """Shard by shard, which trials show a benefit by each analysis, and how many could not be analyzed by any of them."""
-        if self.store.n_blocks * 256 < n_replicates:
-            self.workers.extend(self.label, self.simulation, self.store, n_replicates)
+        self.simulate(n_replicates)
         meanings = self._meanings()
         analyses = self.scenario.analyses
         for columns in self.store.shards(n_replicates):
@@ -131,6 +138,37 @@ class Point:
     def forget(self) -> None:
         """Let go of what was prepared and read; it is made, or read, again when it is asked for."""
         self._simulation = self._store = None
+
+    def estimates(self, name: str, n_replicates: int) -> Iterator[tuple[Estimates, Columns]]:
+        """Shard by shard, what one analysis found in each trial, and all columns of these trials."""
+        self.simulate(n_replicates)
+        meaning = self._meanings()[name]
+        for columns in self.store.shards(n_replicates):
+            yield estimates_of(name, columns, meaning), columns
+
+    def truth(self, name: str) -> Truth:
+        """The value of the estimand of one analysis at these values, benefit positive; remembered. Of a trial only."""
+        if not isinstance(self.scenario, Scenario):
+            raise SimtrialsError("only trials have one true effect")
+        scenario = self.scenario
+
+        def plain() -> dict[str, Any]:
+            made = self.simulation.simulation if isinstance(self.simulation, Shifted) else self.simulation
+            assert isinstance(made, Simulation)
+            truth = coarse_truth(scenario, made.trial, name)
+            return {"value": truth.value if np.isfinite(truth.value) else None, "std_error": truth.std_error, "kind": truth.kind}
+
+        found = remembered(self._truth_file(name), self.known, plain)
+        if found["value"] is None:
+            raise SimtrialsError(f"the true value of {name} cannot be told at {self.label}: {found['kind']}")
+        return Truth(self._meanings()[name].benefit * found["value"], found["std_error"], found["kind"])
+
+    def knows_truth(self, name: str) -> bool:
+        """Whether the truth was worked out before."""
+        return self._truth_file(name).is_file()
+
+    def _truth_file(self, name: str) -> Path:
+        return self.folder / f"truth-{name}.json"
 
     def share(self, names: Sequence[str], n_replicates: int) -> Share:
         """How many of the first trials show a benefit by all of these analyses."""

@@ -385,7 +385,14 @@ def test_the_command_prints_and_writes(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "1.57 (1.15 to 2.14)" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
-    assert {path.name for path in (tmp_path / "found").iterdir()} == {"studies.csv", "forest.svg", "forest.png", "funnel.svg", "funnel.png"}
+    assert {path.name for path in (tmp_path / "found").iterdir()} == {
+        "studies.csv",
+        "meta.json",
+        "forest.svg",
+        "forest.png",
+        "funnel.svg",
+        "funnel.png",
+    }
     found = json.loads(call("meta", "trials", "--outcome", "response", "--json", cwd=tmp_path).stdout)
     assert found["n_patients"] == 261
     assert call("meta", "trials", "--quiet", cwd=tmp_path).stdout.startswith("study,line,sample_id")

@@ -41,6 +41,8 @@ RESULTS = (
     "planning/enrollment_result.py",
     "planning/detectable_effect.py",
     "planning/evidence_power.py",
+    "planning/decisions.py",
+    "planning/pilot.py",
     "planning/power_curve.py",
     "planning/sample_size.py",
     "planning/sensitivity.py",

@@ -1,5 +1,6 @@
 """What a review of real studies finds: studies with their effects, the mean, groups, moderators, further methods."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -172,6 +173,7 @@ class Review:
             "measure": self.question.measure.name,
             "logarithms": self.question.measure.ratio,
             "benefit": self.question.benefit,
+            "scores": self.question.scores,
             "method": self.method,
             "ci": self.ci,
             "prediction": self.prediction,
@@ -202,10 +204,14 @@ class Review:
         return draw(self, name, path)
 
     def write(self, folder: str | Path) -> dict[str, Path]:
-        """Write studies.csv, forest and funnel as SVG and PNG, each of them whole or not at all; return their paths."""
+        """Write studies.csv, meta.json, forest and funnel as SVG and PNG, each of them whole or not at all; return their paths."""
         from simtrials.report.figures.real_studies import images
 
-        content: dict[str, str | bytes] = {"studies.csv": self.to_frame().to_csv(index=False, lineterminator="\n"), **images(self)}
+        content: dict[str, str | bytes] = {
+            "studies.csv": self.to_frame().to_csv(index=False, lineterminator="\n"),
+            "meta.json": json.dumps(self.to_dict(), indent=1) + "\n",
+        }
+        content |= images(self)
         paths = {name: Path(folder) / name for name in content}
         for name, path in paths.items():
             write_whole(path, content[name])

@@ -24,7 +24,7 @@ from simtrials.report.figures.canvas import Sheet, apart, finished, number_axis,
 from simtrials.report.planning.contours import Contours, beside, contour_drawing, has_contours
 from simtrials.report.planning.fitted import HOW_DRAWN, fitted
 from simtrials.report.planning.labels import axis_label
-from simtrials.report.planning.text import field_in_words, name_in_words
+from simtrials.report.planning.text import assurance_sentence, field_in_words, name_in_words
 
 BODY_MM, LEFT_MM, RIGHT_MM, BOTTOM_MM, TOP_MM = 84.0, 13.0, 46.0, 12.5, 5.0
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -211,49 +211,65 @@ def _answer_of(found: Found) -> Answer | None:
 
 @dataclass(frozen=True, slots=True)
 class PowerOverPriors:
-    """Histogram of power over draws of the priors, with the average and what the declared values suggest."""
+    """Histogram of power over draws of the priors, those without benefit apart, with the average and what the declared values suggest."""
 
     title: str
     powers: Sequence[float]
+    harmful: Sequence[bool]
     average: float
     declared: float
     sentence: str
 
     def table(self) -> list[tuple[str, ...]]:
         """The numbers behind the figure."""
-        return [("draw", "power"), *((str(i + 1), repr(float(power))) for i, power in enumerate(self.powers))]
+        rows = zip(self.powers, self.harmful, strict=True)
+        head = ("draw", "power", "nothing or harm")
+        return [head, *((str(i + 1), repr(float(power)), "yes" if harm else "no") for i, (power, harm) in enumerate(rows))]
 
     def draw(self) -> Figure:
         """Draws in bins of five percent."""
-        page = sheet(62.0, self.title, "Bar: draws of the priors by the power of a trial there; solid line: average; dashed: at the declared values.")
+        how = "Bar: draws of the priors by the power of a trial there; solid line: average; dashed: at the declared values."
+        if any(self.harmful):
+            how += f" Gray: draws in which the drug does nothing or harms, {self._lost} of 100, which no number of patients wins."
+        page = sheet(62.0, self.title, how)
         width, height = look.WIDE_MM - 2 * LEFT_MM, 62.0 - BOTTOM_MM - 9.0
         axes = page.axes(LEFT_MM, BOTTOM_MM, width, height, sides="left bottom")
-        counts, edges = np.histogram(100 * np.asarray(self.powers), bins=np.arange(0.0, 105.0, 5.0))
-        axes.bar(edges[:-1], counts, width=5.0, align="edge", color=look.PALE_ACCENT, edgecolor=look.WHITE, lw=0.6)
+        powers, harmful = 100 * np.asarray(self.powers), np.asarray(self.harmful, dtype=bool)
+        edges = np.arange(0.0, 105.0, 5.0)
+        lost, rest = (np.histogram(powers[mask], bins=edges)[0] for mask in (harmful, ~harmful))
+        axes.bar(edges[:-1], lost, width=5.0, align="edge", color=look.CONTROL, edgecolor=look.WHITE, lw=0.6)
+        axes.bar(edges[:-1], rest, bottom=lost, width=5.0, align="edge", color=look.PALE_ACCENT, edgecolor=look.WHITE, lw=0.6)
+        most = float((lost + rest).max())
         axes.set_xlim(0, 100)
-        axes.set_ylim(0, 1.05 * counts.max())
+        axes.set_ylim(0, 1.05 * most)
         number_axis(axes.xaxis, [0, 20, 40, 60, 80, 100])
-        number_axis(axes.yaxis, round_steps(0, float(counts.max()), most=4))
+        number_axis(axes.yaxis, round_steps(0, most, most=4))
         axes.set_xlabel("power at a draw (%)")
         axes.set_ylabel("draws")
-        words = [f"average {numbers.fixed(100 * self.average, 0)}", f"declared {numbers.fixed(100 * self.declared, 0)}"]
-        values = [100 * self.average, 100 * self.declared]
-        for value, style in zip(values, ("-", (0, (4, 2.5))), strict=True):
-            axes.axvline(value, color=look.INK, lw=look.DATA_PT, ls=style)
-        order = np.argsort(values)
-        widths = [text_width(words[i], look.NOTE_PT) for i in order]
-        places = apart([LEFT_MM + width * values[i] / 100 for i in order], widths, LEFT_MM, LEFT_MM + width, 2.0)
-        for i, place in zip(order, places, strict=True):
-            page.text(place, BOTTOM_MM + height + 3.0, words[i], look.NOTE_PT, ha="center")
+        marks = {"average": 100 * self.average, "declared": 100 * self.declared}
+        for name, value in marks.items():
+            axes.axvline(value, color=look.INK, lw=look.DATA_PT, ls="-" if name == "average" else (0, (4, 2.5)))
+        words = [(value, f"{name} {numbers.fixed(value, 0)}") for name, value in marks.items()] + (
+            [(2.5, f"nothing or harm {self._lost}")] if harmful.any() else []
+        )
+        words.sort()
+        widths = [text_width(text, look.NOTE_PT) for _, text in words]
+        places = apart([LEFT_MM + width * value / 100 for value, _ in words], widths, LEFT_MM, LEFT_MM + width, 2.0)
+        for (_, text), place in zip(words, places, strict=True):
+            page.text(place, BOTTOM_MM + height + 3.0, text, look.NOTE_PT, ha="center")
         return finished(page)
+
+    @property
+    def _lost(self) -> str:
+        return numbers.fixed(100 * float(np.mean(self.harmful)), 0)
 
 
 def assurance_drawing(found: Assurance) -> PowerOverPriors:
     """The drawing of an assurance: of its first analysis."""
     name, one = next(iter(found.analyses.items()))
     title = f"What to expect of {name_in_words(found.scenario, name)}: {found.scenario.name}"
-    sentence = f"On average {numbers.fixed(100 * one.value, 0)}%, at the declared values {numbers.fixed(100 * one.declared.value, 0)}%."
-    return PowerOverPriors(title, one.powers.tolist(), one.value, one.declared.value, sentence)
+    harmful = [False] * found.n_draws if found.harmful is None else found.harmful.tolist()
+    return PowerOverPriors(title, one.powers.tolist(), harmful, one.value, one.declared.value, assurance_sentence(found, name))
 
 
 def draw_assurance(found: Assurance, path: str | Path | None) -> Any:

@@ -6,7 +6,9 @@ import numpy as np
 
 from simtrials.engine.evidence.scenario import EvidenceScenario
 from simtrials.engine.files import Readable
+from simtrials.engine.scenario import Scenario
 from simtrials.planning.assurance import Assurance
+from simtrials.planning.hypercube import Mean
 from simtrials.planning.points import Share
 from simtrials.planning.power_curve import PowerCurve
 from simtrials.planning.sample_size import SampleSize
@@ -111,22 +113,84 @@ def size_summary(size: SampleSize) -> str:
     return "\n".join(lines)
 
 
+def mean_in_percent(mean: Mean, n_replicates: int) -> str:
+    """`58.3 ± 0.4`: a probability averaged over draws; a dash where there is no draw, and a count where no trial has it or every one."""
+    if not mean.n_draws:
+        return numbers.DASH
+    of = mean.n_draws * n_replicates
+    if mean.value in (0.0, 1.0):
+        return numbers.counted(round(mean.value * of), of)
+    return with_interval(100 * mean.value, 100 * mean.mcse, 1)
+
+
+def with_interval(value: float, mcse: float, most: int) -> str:
+    """`143.2 ± 0.4`: a mean with its 95% Monte Carlo interval; without one where it is known exactly."""
+    if not np.isfinite(value):
+        return numbers.DASH
+    if mcse == 0:
+        return numbers.plain(round(value, most))
+    places = numbers.decimals(mcse, most)
+    return f"{numbers.fixed(value, places)} ± {numbers.fixed(max(numbers.Z95 * mcse, 10.0**-places), places)}"
+
+
+def mean_per_hundred(value: float, mcse: float) -> str:
+    """How many of 100: one number where half the 95% interval is at most 1, else a range."""
+    half = 100 * numbers.Z95 * mcse
+    low, high = max(100 * value - half, 0.0), min(100 * value + half, 100.0)
+    return numbers.fixed(100 * value, 0) if half <= 1 else f"{numbers.fixed(low, 0)} to {numbers.fixed(high, 0)}"
+
+
+def left_open(scenario: Readable) -> str:
+    """What the average is over, in words."""
+    return "the review leaves open" if "meta-analysis" in scenario.sources.get("priors", "") else "the priors leave open"
+
+
+def assurance_sentence(found: Assurance, name: str) -> str:
+    """What to expect of an analysis, beside what the declared values suggest."""
+    one, declared = found.analyses[name], found.analyses[name].declared
+    shown = f"show a benefit in {name_in_words(found.scenario, name)}"
+    average = f"{mean_per_hundred(one.value, one.mcse)} of 100 such {_noun(found.scenario)} {shown}"
+    certain = numbers.per_hundred(declared.shown, declared.of)
+    return f"Averaged over what {left_open(found.scenario)}, {average}; taking the declared values as certain suggests {certain}."
+
+
+def ceiling_sentence(found: Assurance) -> str:
+    """Why no number of patients reaches the target; empty where that cannot be said."""
+    lost = found.nothing_or_harm
+    target = found.scenario.target_power
+    if lost is None or lost < 0.005 or 1 - lost >= target:
+        return ""
+    limit, share = numbers.fixed(100 * (1 - lost), 0), numbers.fixed(100 * lost, 0)
+    prior = "this prior has" if len(found.priors) == 1 else "these priors have"
+    what = "patients" if isinstance(found.scenario, Scenario) else "trials"
+    cannot = f"No number of {what} reaches {numbers.percent(target)}%"
+    return f"{cannot}: in {share} of 100 cases {prior} the drug doing nothing or harm; the limit is {limit}."
+
+
 def assurance_summary(found: Assurance) -> str:
-    """`Averaged over the priors, 58 of 100 such trials show a benefit in response; at the declared values 84.`"""
+    """What to expect of the first analysis in words, a table of all, and the most that any number of patients can reach."""
     lines = [paragraph(f"{found.scenario.name}: averaged over what is left open of {listed([field_in_words(path) for path in found.priors])}")]
+    lines.append(paragraph(assurance_sentence(found, next(iter(found.analyses)))))
     table = [["analysis", "averaged, %", "at declared values, %", "5 to 95% of draws, %"]]
     for name, one in found.analyses.items():
-        half = numbers.Z95 * one.mcse
-        averaged = f"{numbers.rounded(100 * one.value, 100 * one.mcse, 1)} ± {numbers.rounded(100 * half, 100 * one.mcse, 1)}"
+        averaged = mean_in_percent(Mean(one.value, one.mcse, found.n_draws), found.n_replicates)
         low, high = (numbers.fixed(100 * float(value), 0) for value in np.quantile(one.powers, (0.05, 0.95)))
         table.append([name_in_words(found.scenario, name), averaged, in_percent(one.declared), f"{low} to {high}"])
     lines.append(aligned(table, right=(1, 2, 3), flexible=(0,)))
-    if found.nothing_or_harm is not None and found.nothing_or_harm >= 0.02:
-        share = numbers.fixed(100 * found.nothing_or_harm, 0)
-        limit = numbers.fixed(100 * (1 - found.nothing_or_harm), 0)
+    ceiling = ceiling_sentence(found)
+    if ceiling:
+        lines.append(paragraph(ceiling, INDENT))
+    elif found.nothing_or_harm is not None and found.nothing_or_harm >= 0.02:
+        share, limit = (numbers.fixed(100 * value, 0) for value in (found.nothing_or_harm, 1 - found.nothing_or_harm))
         lines.append(
-            paragraph(f"In {share} of 100 draws the drug does nothing or harms: no number of patients brings the average much above {limit}.", INDENT)
+            paragraph(f"In {share} of 100 draws the drug does nothing or harms; with very many patients the average would be {limit}.", INDENT)
         )
-    trials = f"{numbers.whole(found.n_draws)} draws of the priors, {numbers.whole(found.n_replicates)} simulated {_noun(found.scenario)} at each."
-    lines.append(paragraph(f"±: 95% Monte Carlo interval. {trials}", INDENT))
+    source = found.scenario.sources.get("priors")
+    lines += [paragraph(f"Priors: {source}.", INDENT)] if source else []
+    lines.append(paragraph(f"±: 95% Monte Carlo interval. {draws_in_words(found.scenario, found.n_draws, found.n_replicates)}", INDENT))
     return "\n".join(lines)
+
+
+def draws_in_words(scenario: Readable, n_draws: int, n_replicates: int) -> str:
+    """`200 draws of the priors, 256 simulated trials at each.`"""
+    return f"{numbers.whole(n_draws)} draws of the priors, {numbers.whole(n_replicates)} simulated {_noun(scenario)} at each."
