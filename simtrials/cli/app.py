@@ -23,7 +23,8 @@ FIRST_WORDS = f"""simtrials {__version__}: a flight simulator for clinical trial
 
   Plan    simtrials check FILE           what a scenario assumes, before it is run
           simtrials quick DESIGN         power and sample size by formula, at once
-          simtrials size FILE            how many? power, assurance, decide, pilot
+          simtrials size FILE            how many? power, effect, assurance, pilot
+          simtrials enroll FILE          whom? cut-offs, cost, time; sensitivity
   Run     simtrials run FILE             simulate it; ends with a report
   Read    simtrials show RESULTS         the table of a finished run again; words: for a protocol
   Review  simtrials meta DATA.csv        pool real studies; population: fit your own patients
