@@ -45,7 +45,7 @@ def enroll(
     from simtrials.planning.enrollment import whom_to_enroll
 
     scenario = read_trial(file, changes(set_))
-    with Bar(quiet) as bar:
+    with Bar(quiet, "choices") as bar:
         try:
             found = whom_to_enroll(
                 scenario,

@@ -67,7 +67,7 @@ class Bar:
             return
         rate = (done - self._before) / (now - self._since) if now > self._since and done > self._before else 0.0
         numbers = f"{done:,} of {total:,} {self.noun}"
-        left = f"{rate:,.0f}/s  {_seconds((total - done) / rate)} left" if rate else ""
+        left = f"{f'{rate:,.0f}/s  ' if rate >= 1 else ''}{_seconds((total - done) / rate)} left" if rate else ""
         words = "simulating" if cell == "as declared" else f"simulating, {cell}"
         if self._live:
             if self._task is None:

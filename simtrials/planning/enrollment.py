@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from simtrials.core.errors import DeclarationError, Problem, SimtrialsError
+from simtrials.engine.declared import SCENARIO
 from simtrials.engine.enrollment import Enrollment, Rival, Shape
 from simtrials.engine.files import read_trial
 from simtrials.engine.run import processors
@@ -51,7 +52,7 @@ def whom_to_enroll(
     n_replicates : simulated trials at the declared number of patients, for each value and shape
     precision : half-width of the 95% interval of each number of patients, relative to it; trials : most of them simulated for it
     most : largest number of patients that is looked at
-    n_jobs, out, progress : as in `run`
+    n_jobs, out : as in `run`; progress : called with the choices done and the choices there are
 
     Returns
     -------
@@ -67,17 +68,37 @@ def whom_to_enroll(
     declared = read_trial(scenario) if isinstance(scenario, (str, Path)) else scenario
     asked = _asked(declared, over, analysis, power, budget)
     path = next(iter(asked.over))
-    points = Points.of(declared, out, Workers(n_jobs or processors(), "auto", None, progress))
     plan = _plan(declared, asked, path)
+    count = _Count(progress, sum(len(values) + len(rivals) for _, values, rivals in plan.values()))
+    points = Points.of(declared, out, Workers(n_jobs or processors(), "auto", None, count.told))
     search = _Searcher(declared, points, asked, n_replicates, precision, trials, most)
     search.try_all(plan)
     shapes = []
     for name, (label, values, rivals) in plan.items():
-        choices = tuple(search.value(value, changes) for value, changes in values)
-        designs = tuple(search.design(rival, changes, analysis, also) for rival, changes, analysis, also in rivals)
+        choices = tuple(count.after(search.value(value, changes)) for value, changes in values)
+        designs = tuple(count.after(search.design(rival, changes, analysis, also)) for rival, changes, analysis, also in rivals)
         shapes.append(UnderShape(name, label, choices, designs))
     analyses = tuple(shapes[0].choices[0].shares)
     return WhomToEnroll(declared, asked, path, tuple(shapes), analyses, search.spent, time.perf_counter() - started)
+
+
+@dataclass(slots=True)
+class _Count:
+    """Tells of choices done, not of trials: their number is not known before a search ends."""
+
+    progress: Progress | None
+    total: int
+    done: int = 0
+
+    def told(self, *_: object) -> None:
+        """Trials go on."""
+        if self.progress:
+            self.progress(SCENARIO, self.done, self.total)
+
+    def after(self, choice: Choice) -> Choice:
+        """One more is done."""
+        self.done += 1
+        return choice
 
 
 Values = list[tuple[Any, dict[str, Any]]]

@@ -44,14 +44,28 @@ def noun_of(found: WhomToEnroll) -> str:
 
 
 def valued(found: WhomToEnroll, value: object) -> str:
-    """`3 mg/L`."""
-    unit = asked_in_words(found.scenario, found.path)[1]
+    """`3 mg/L`, `2 samples`."""
+    unit = asked_in_words(found.scenario, found.path)[1] or (("sample" if value == 1 else "samples") if _is_samples(found) else "")
     return f"{numbers.plain(value) if isinstance(value, int | float) else value}{f' {unit}' if unit else ''}"
+
+
+def with_value(found: WhomToEnroll, value: object) -> str:
+    """`a lowest CRP of 3 mg/L`, `2 screening samples of CRP`, `sites number 4`."""
+    what = asked_in_words(found.scenario, found.path)[0]
+    if noun_of(found) == "cut-off":
+        return f"a {what.removesuffix(' admitted')} of {valued(found, value)}"
+    if _is_samples(found):
+        return f"{value} {what if value != 1 else what.replace('samples', 'sample')}"
+    return f"{what} {valued(found, value)}"
+
+
+def _is_samples(found: WhomToEnroll) -> bool:
+    return found.path.startswith("assays.") and found.path.endswith(".samples")
 
 
 def answer_sentences(found: WhomToEnroll) -> list[str]:
     """The answer over all shapes, first."""
-    what, noun = asked_in_words(found.scenario, found.path)[0], noun_of(found)
+    noun = noun_of(found)
     goal = f"{numbers.percent(found.asked.power)}% power in {name_in_words(found.scenario, found.asked.analysis, alone=True)}"
     best, verb, _ = PHRASES[found.objective]
     robust = found.robust()
@@ -59,9 +73,9 @@ def answer_sentences(found: WhomToEnroll) -> list[str]:
         return [f"No {noun} reaches {goal} under every shape of the effect that was looked at."]
     value, excess = robust
     if len(found.shapes) == 1:
-        return [f"The {best} for {goal} is at a {what.removesuffix(' admitted')} of {valued(found, value)}."]
+        return [f"The {best} for {goal} is with {with_value(found, value)}."]
     more = "is the best" if round(100 * excess) == 0 else f"{verb} at most {numbers.fixed(100 * excess, 0)}% more than the best {noun}"
-    first = f"For {goal}, a trial with a {what.removesuffix(' admitted')} of {valued(found, value)} {more}"
+    first = f"For {goal}, a trial with {with_value(found, value)} {more}"
     sentences = [f"{first}, whichever of the {_counted(len(found.shapes))} shapes of the effect is true."]
     own = own_place(found)
     if own is None or found.values[own] == value:
@@ -93,7 +107,8 @@ def shape_sentences(found: WhomToEnroll, shape: UnderShape) -> list[str]:
         sentences.append(flatness(found, best))
     if found.objective != "months" and (quick := shape.best("months")) is not None and quick.choice.takes is not None:
         months = numbers.fixed(quick.choice.takes.months.value, 0)
-        sentences.append(f"Shortest time at {valued(found, quick.choice.value)}: {months} months.")
+        near = f"; {_range(found, quick.near)} within {numbers.percent(NEAR_BEST)}%" if len(quick.near) > 1 else ""
+        sentences.append(f"Shortest time at {valued(found, quick.choice.value)}: {months} months{near}.")
     bought = shape.best("power")
     if bought is not None and bought.choice.bought is not None and found.asked.budget is not None and found.scenario.costs is not None:
         money = f"{numbers.money(found.asked.budget)} {found.scenario.costs.currency}"
