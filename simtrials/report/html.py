@@ -21,7 +21,7 @@ from simtrials.report.figures import FIGURES, Drawing, drawn
 from simtrials.report.figures.canvas import image
 from simtrials.report.names import labels_of, question_of, spoken_endpoint
 from simtrials.report.rows import caution, power_rows
-from simtrials.report.sentences import answer, benefit_in_words, levels_of, pattern_sentences, probabilities_of, sentence_case
+from simtrials.report.sentences import answer, benefit_in_words, levels_of, logistics_in_words, pattern_sentences, probabilities_of, sentence_case
 from simtrials.report.text import scenario_file
 from simtrials.report.toml import scenario_toml
 
@@ -127,6 +127,7 @@ def _first_page(run: Run, pictures: Mapping[str, Picture]) -> dict[str, Any]:
         "power": pictures["power"],
         "patterns": pattern_sentences(run),
         "strips": _of_kind(pictures, "biomarker"),
+        "logistics": f"A trial takes {words}." if (words := logistics_in_words(run)) else "",
         "assumptions": assumptions(run),
         "minded": [Point(sentence_case(point.words), point.strong) for point in minded(run, rows)],
         "command": command,

@@ -75,6 +75,9 @@ def test_cost_is_what_is_used_times_its_price_and_changes_nothing_that_is_simula
     assert measures["cost"] == pytest.approx(found.cost.mean())
     assert measures["months_q05"] < measures["months"] < measures["months_q95"]
     assert "months to the last visit (90% of trials" in " ".join(made.summary().split())
+    page = made.report().read_text(encoding="utf-8").partition("<nav")[0]
+    assert "A trial takes" in page
+    assert "EUR" in page.partition("A trial takes")[2].partition("</p>")[0]
     assert {measure.name: measure.value for measure in load(made.folder).logistics()} == measures
 
 
