@@ -97,6 +97,10 @@ def serve():
 if __name__ == "__main__":
     for module in IMPORTED:
         __import__(module)
+    from numba.core.registry import cpu_target
+
+    cpu_target.typing_context.refresh()  # what numba does when the first compiled function is called
+    cpu_target.target_context.refresh()
     gc.freeze()  # else every fork copies, on its way out, the memory that it shares
     serve()
     from simtrials.cli.main import main
