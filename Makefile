@@ -1,6 +1,8 @@
 # Two commands: `make demo` runs the flagship scenario to a finished report, `make test` runs all checks. Both install into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+# Compiled modules are kept, whatever the environment says: tests start many processes, and each would compile the package again.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test test-long install lint types unit bench lock clean
 

@@ -205,7 +205,7 @@ def by_options(message: str) -> str:
 
 
 def tell(name: str, answer: Answer, as_json: bool, quiet: bool) -> None:
-    from simtrials.report.text import paragraph
+    from simtrials.report.paragraph import paragraph
 
     if as_json:
         typer.echo(json.dumps({"question": name, **answer.values, "formula": answer.formula, "assumed": answer.assumed}, indent=1))

@@ -32,6 +32,11 @@ def replicate_major(array: NDArray[Any]) -> NDArray[Any]:
     return array.swapaxes(0, 1)
 
 
+def for_kernel(array: NDArray[Any]) -> NDArray[Any]:
+    """The array C-contiguous and writable, copied only where it is not: kernels are compiled once more for arrays that cannot be written."""
+    return np.require(array, requirements=("C", "W"))
+
+
 def lookup(values: NDArray[Any], index: NDArray[Any]) -> NDArray[Any]:
     """``values[index]`` for an index ``(replicate, patient)``, in the same memory order as the index."""
     return values.take(index.T).T

@@ -17,7 +17,7 @@ Many = Annotated[tuple[T, ...], Strict(False)]
 class Component(BaseModel):
     """A declared part of a scenario: frozen, strict, without unknown fields; a value that can be compared and copied."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from simtrials.engine.scenario import Scenario
 from simtrials.report import numbers
 from simtrials.report.departures import loss_sentences
 from simtrials.report.look import TERMINAL_COLUMNS
+from simtrials.report.paragraph import paragraph as paragraph
 from simtrials.report.rows import PowerRow, caution, failure_sentences, power_rows
 from simtrials.report.sentences import answer, logistics_in_words, pattern_sentences, screened_per_enrolled
 
@@ -31,11 +32,6 @@ def summary(run: Run, headed: bool = True) -> str:
 def head(scenario: Declared) -> str:
     """Name and question."""
     return paragraph(f"{scenario.name}: {scenario.question}" if scenario.question else scenario.name)
-
-
-def paragraph(text: str, indent: str = "") -> str:
-    """A text within the terminal's width."""
-    return textwrap.fill(text, TERMINAL_COLUMNS, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _power_table(rows: Sequence[PowerRow], target: float) -> str:

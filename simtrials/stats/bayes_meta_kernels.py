@@ -4,6 +4,7 @@ Letters in comments: N nodes. Priors of tau are numbered as in `bayes_meta.TAU_P
 """
 
 import math
+from functools import cache
 
 import numpy as np
 from scipy.special import ndtri, roots_legendre
@@ -14,8 +15,8 @@ from simtrials.stats.meta_status import MetaStatus
 
 TOO_FEW_STUDIES, ZERO_VARIANCE = int(MetaStatus.TOO_FEW_STUDIES), int(MetaStatus.ZERO_VARIANCE)
 HALF_NORMAL, HALF_CAUCHY, UNIFORM = range(3)
-NODES = np.array(roots_legendre(12))
-"""(2, 12) nodes and weights of one panel, between -1 and 1"""
+N_NODES = 12
+"""Nodes of one panel."""
 PANELS = 28
 """Panels between the ends of the integral: at most 1.7 wide (Cauchy priors, two or three studies), with singularities at least 0.78 away."""
 LOOKS = 64
@@ -257,7 +258,13 @@ def fit_many(
             fit_one(y[:k], v[:k], prior, scale, m0, p0, probabilities, nodes, n_panels, work, found[r])
 
 
+@cache
+def nodes_of_a_panel() -> FloatArray:
+    """(2, 12) nodes and weights of one panel, between -1 and 1."""
+    return np.array(roots_legendre(N_NODES))
+
+
 def fit_all(y: FloatArray, v: FloatArray, prior: int, scale: float, m0: float, p0: float, tail: float, found: FloatArray, status: IntArray) -> None:
     """Fill `found` (replicate, 13) in the order of `BayesianMetaAnalysis`, and `status`; intervals leave out `tail` on each side."""
     p = np.array([0.5, tail, 1 - tail])
-    fit_many(y, v, prior, scale, m0, p0, np.array([p, ndtri(p)]), NODES, PANELS, found, status)
+    fit_many(y, v, prior, scale, m0, p0, np.array([p, ndtri(p)]), nodes_of_a_panel(), PANELS, found, status)

@@ -5,7 +5,7 @@ from typing import NamedTuple, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simtrials.core.arrays import BoolArray, FloatArray, IntArray
+from simtrials.core.arrays import BoolArray, FloatArray, IntArray, for_kernel
 from simtrials.core.errors import did_you_mean
 from simtrials.core.kernels import kernel
 from simtrials.stats.bivariate_kernels import STARTS, UNCORRELATED_STARTS, highest
@@ -117,7 +117,7 @@ def _covariances(yi: ArrayLike, vi: ArrayLike, correlation: ArrayLike | None) ->
         impossible = s[..., 0, 1] ** 2 > s[..., 0, 0] * s[..., 1, 1] * (1 + 1e-12)
     if (impossible & ~np.isnan(y).any(axis=-1)).any():
         raise ValueError(f"{name}: vi must hold covariance matrices, got one whose covariance is larger than its variances allow")
-    return np.ascontiguousarray(y), np.ascontiguousarray(s), shape[:-2]
+    return for_kernel(y), for_kernel(s), shape[:-2]
 
 
 @kernel

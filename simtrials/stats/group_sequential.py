@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
-from simtrials.core.arrays import FloatArray
+from simtrials.core.arrays import FloatArray, for_kernel
 from simtrials.core.errors import did_you_mean
 from simtrials.core.kernels import kernel
 
@@ -114,7 +114,7 @@ def crossing_probabilities(bounds: ArrayLike, information: ArrayLike, *, drift: 
     drifts = np.broadcast_to(np.asarray(drift, dtype=np.float64), shape[:-1]).reshape(-1)
     crossed = np.full(information.shape, np.nan)
     looks = np.where(np.isnan(limits), np.nan, information)
-    arrays = np.ascontiguousarray(looks), np.ascontiguousarray(limits), np.ascontiguousarray(drifts)
+    arrays = for_kernel(looks), for_kernel(limits), for_kernel(drifts)
     _crossings(*arrays, sides == "two_sided", _POINTS, _WEIGHTS, crossed)
     return crossed.reshape(shape)
 

@@ -8,7 +8,6 @@ Source: Lancaster (1957), Biometrika 44, 289-292 (the bivariate normal in Hermit
 """
 
 import numpy as np
-from scipy.optimize import brentq, root
 from scipy.special import ndtr
 
 from simtrials.core.arrays import FloatArray
@@ -33,6 +32,7 @@ def latent_moments(mean: float, sd: float, minimum: float, maximum: float) -> tu
     ------
     ValueError when no normal latent value has such scores.
     """
+    from scipy.optimize import root
 
     def miss(x: FloatArray) -> FloatArray:
         found = rounded_moments(float(x[0]), float(np.exp(x[1])), minimum, maximum)
@@ -46,6 +46,8 @@ def latent_moments(mean: float, sd: float, minimum: float, maximum: float) -> tu
 
 def latent_mean(mean: float, sd: float, minimum: float, maximum: float) -> float:
     """Mean of the latent value of SD `sd` whose scores have this mean."""
+    from scipy.optimize import brentq
+
     if not minimum < mean < maximum:
         raise ValueError(f"the mean must lie between {minimum:g} and {maximum:g}, got {mean:.4g}")
     reach = maximum - minimum + 40 * sd
@@ -73,6 +75,8 @@ def rounded_correlation(rho: float, one: tuple[float, float], other: tuple[float
 
 def latent_correlation(correlation: float, one: tuple[float, float], other: tuple[float, float], minimum: float, maximum: float) -> float:
     """Correlation of two latent values (mean, SD) whose scores have this one; the nearest there is where none has it."""
+    from scipy.optimize import brentq
+
     low, high = (rounded_correlation(rho, one, other, minimum, maximum) - correlation for rho in (-1.0, 1.0))
     if low >= 0 or high <= 0:
         return -1.0 if low >= 0 else 1.0

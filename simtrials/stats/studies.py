@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simtrials.core.arrays import FloatArray
+from simtrials.core.arrays import FloatArray, for_kernel
 
 
 class Studies(NamedTuple):
@@ -60,7 +60,7 @@ class Studies(NamedTuple):
             absent = absent | np.isnan(own)
         if present is not None:
             absent = absent | ~np.asarray(present, dtype=bool)
-        return cls(np.ascontiguousarray(np.where(absent, np.nan, y)), np.ascontiguousarray(v), x, own)
+        return cls(np.ascontiguousarray(np.where(absent, np.nan, y)), for_kernel(v), x, own)
 
     @property
     def own_weights(self) -> FloatArray:

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from simtrials.core.arrays import AnyArray, FloatArray
+from simtrials.core.arrays import AnyArray, FloatArray, for_kernel
 from simtrials.core.errors import did_you_mean
 
 Alternative = Literal["greater", "less"]
@@ -28,7 +28,7 @@ def flat_studies(yi: ArrayLike, vi: ArrayLike, *others: ArrayLike) -> tuple[tupl
     if np.isinf(flat[0]).any():
         raise ValueError("yi: an effect is infinite; mark a study that is absent by NaN")
     flat[0] = np.where(flat[1] < np.inf, flat[0], np.nan)
-    return shape[:-1], [np.ascontiguousarray(array) for array in flat]
+    return shape[:-1], [for_kernel(array) for array in flat]
 
 
 def in_shape(column: AnyArray, shape: tuple[int, ...]) -> AnyArray:

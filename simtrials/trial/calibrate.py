@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import brentq
 
 from simtrials.core.data import Table
 from simtrials.core.errors import DeclarationError, Problem
@@ -100,6 +99,8 @@ def _first_scale(endpoints: Mapping[str, Endpoint]) -> str | None:
 
 def _solved(made: PreparedTrial, start: Ready, problems: list[Problem]) -> Ready:
     """The same departure, one of those of the trial, with the log odds of each arm solved on patients who keep their luck."""
+    from scipy.optimize import brentq
+
     assert isinstance(start.declared, WithHazard)
     rates, solved = start.declared.rates(made.trial.design.arms), start.intercept.copy()
     for arm, rate in enumerate(rates):

@@ -2,22 +2,16 @@
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from command_line import call
 
 from simtrials.cli.progress import Bar
 from simtrials.engine.files import find_scenario
-
-
-def call(*words, cwd, env=None):
-    environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "80"} | (env or {})
-    command = [sys.executable, "-m", "simtrials", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
 
 
 @pytest.fixture(scope="module")

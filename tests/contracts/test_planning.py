@@ -5,7 +5,7 @@ import json
 import examples
 import numpy as np
 import pytest
-from contracts.test_cli import call
+from command_line import call
 from scipy.special import ndtr, ndtri
 
 from simtrials.core.errors import DeclarationError, SimtrialsError

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from contracts.test_cli import call
+from command_line import call
 from meta_methods.cases import FOLDER, data
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize_scalar

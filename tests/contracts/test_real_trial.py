@@ -6,7 +6,7 @@ import tomllib
 import numpy as np
 import pandas as pd
 import pytest
-from contracts.test_cli import call
+from command_line import call
 from numpy.testing import assert_allclose
 from reference.test_mmrm import VALUES
 from scipy.stats import t

@@ -3,8 +3,6 @@
 `untidy(figure)` gives sentences, none when nothing is wrong. Labels of ticks outside the view are left out.
 """
 
-import itertools
-
 import numpy as np
 from matplotlib.text import Text
 
@@ -13,7 +11,7 @@ OFF_PAGE, TOUCHING = 1.0, 1.5
 
 
 def untidy(figure):
-    figure.canvas.draw()
+    figure.draw_without_rendering()  # everything is placed as it is when drawn
     texts = visible_texts(figure)
     beyond = [problem for axes in figure.axes for problem in points_beyond(axes)]
     return [*off_the_page(figure.bbox, texts), *overlapping(texts), *beyond]
@@ -41,9 +39,10 @@ def off_the_page(page, texts):
 
 
 def overlapping(texts):
-    for (one, a), (other, b) in itertools.combinations(texts, 2):
-        if min(a.x1, b.x1) - max(a.x0, b.x0) > TOUCHING and min(a.y1, b.y1) - max(a.y0, b.y0) > TOUCHING:
-            yield f"overlap: {one[:26]!r} and {other[:26]!r}"
+    edges = np.array([box.extents for _, box in texts]).reshape(-1, 2, 2)  # (text, lower and upper, x and y)
+    shared = np.minimum(edges[:, np.newaxis, 1], edges[:, 1]) - np.maximum(edges[:, np.newaxis, 0], edges[:, 0])  # (text, text, x and y)
+    for one, other in np.argwhere(np.triu((shared > TOUCHING).all(axis=2), 1)):
+        yield f"overlap: {texts[one][0][:26]!r} and {texts[other][0][:26]!r}"
 
 
 def points_beyond(axes):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal, norm
@@ -29,6 +29,7 @@ def test_moments_are_not_those_of_the_normal_near_a_bound():
     assert abs(rounded_moments(3.0, 6.0, 0, 52)[0] - 3.0) > 1.0
 
 
+@settings(deadline=None)
 @given(st.floats(2, 50), st.floats(0.5, 20))
 def test_the_latent_moments_come_back(mean, sd):
     shown = rounded_moments(mean, sd, 0, 52)
@@ -64,6 +65,7 @@ def test_the_correlation_of_scores_is_that_of_all_pairs(rho):
     assert abs(rounded_correlation(rho, one, other, 0, 20) - rho) > 0.008  # the named wrong version: the latent correlation itself
 
 
+@settings(deadline=None)
 @given(st.floats(-0.95, 0.95))
 def test_the_latent_correlation_comes_back(rho):
     one, other = (4.0, 5.0), (15.0, 6.0)

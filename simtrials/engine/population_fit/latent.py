@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import ndtr, ndtri
 
 from simtrials.core.arrays import AnyArray, BoolArray, FloatArray
@@ -51,6 +50,8 @@ def latent_correlation(first: Scores, second: Scores, weight: FloatArray) -> flo
 
     Source: Olsson 1979, Psychometrika 44:443; Olsson, Drasgow and Dorans 1982, Psychometrika 47:337 (the two-step estimators).
     """
+    from scipy.optimize import minimize_scalar
+
     share = weight / weight.sum()
     if first.exact.all() and second.exact.all():
         return float((share * _standard(first.middle, share) * _standard(second.middle, share)).sum())

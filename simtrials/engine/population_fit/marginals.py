@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import betaln, digamma, gammaln, ndtr, ndtri, xlogy
 
 from simtrials.core.arrays import FloatArray
@@ -182,6 +181,8 @@ def _normal(values: FloatArray, mean: float, sd: float) -> FloatArray:
 
 def _gamma_shape(gap: float) -> float:
     """Maximum likelihood: ln shape - digamma(shape) is the logarithm of the mean less the mean of the logarithm."""
+    from scipy.optimize import brentq
+
     return float(brentq(lambda shape: np.log(shape) - digamma(shape) - min(max(gap, 1e-7), 500.0), 1e-3, 1e8))
 
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import gammaincc
 
 from simtrials.core.arrays import FloatArray
@@ -26,6 +25,8 @@ class Curve:
 
 def fitted_curve(weeks: FloatArray, values: FloatArray, covariance: FloatArray) -> Curve:
     """Generalised least squares; `values` (V,) with their covariance (V, V)."""
+    from scipy.optimize import minimize_scalar
+
     if weeks.size == 1:
         return Curve(float(values[0]), 0.0, None, 0.0, float(weeks[0]))
     precision = np.linalg.inv(covariance)

@@ -5,7 +5,6 @@ from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy.optimize import brentq
 from scipy.special import expit
 
 from simtrials.core.arrays import ArmArray, FloatArray
@@ -153,6 +152,8 @@ def without_dependence(declared: WithHazard, rates: FloatArray, weeks: tuple[flo
 
 def _log_odds_of(rate: float, by_visit: FloatArray) -> float:
     """What must be added to the log odds of each interval for this rate in the end."""
+    from scipy.optimize import brentq
+
     if rate in (0.0, 1.0):
         return -np.inf if rate == 0.0 else np.inf
 

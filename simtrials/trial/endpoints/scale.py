@@ -10,7 +10,6 @@ from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy.optimize import root
 from scipy.special import ndtr
 
 from simtrials.core.arrays import ArmArray, BoolArray, FloatArray, patient_major
@@ -261,6 +260,7 @@ def _anyone(score: FloatArray) -> BoolArray:
 
 def _screened_from_enrolled(mean: float, sd: float, correlation: float, keep: FloatArray, scale: Scale, name: str) -> tuple[float, float]:
     """Mean and SD among the screened for which the enrolled have the declared mean and SD."""
+    from scipy.optimize import root
 
     def miss(x: FloatArray) -> FloatArray:
         found = _enrolled_moments(x[0], float(np.exp(x[1])), correlation, keep, scale)
