@@ -39,6 +39,8 @@ class Funnel:
     """mean effect if the rule saw the usual value"""
     effects: FloatArray
     """mean effect over the enrolled in each bootstrap sample"""
+    mcse: float = 0.0
+    """Monte Carlo standard error of the pass rate: so many candidates were looked at"""
 
 
 def funnel(
@@ -69,7 +71,8 @@ def funnel(
             known = float(weights @ np.where(usual, effect, 0.0).mean(axis=1) / (weights @ usual.mean(axis=1)))
     mean = float(weights @ gain / (weights @ share))
     rates = boot @ share
-    return Funnel(float(weights @ share), rates, below, mean, mean if known is None else known, (boot @ gain) / rates)
+    mcse = float(np.sqrt(weights**2 @ (share * (1 - share)) / passed.shape[1]))
+    return Funnel(float(weights @ share), rates, below, mean, mean if known is None else known, (boot @ gain) / rates, mcse)
 
 
 def _marker_rule(scenario: Scenario) -> Limits | None:

@@ -1,6 +1,6 @@
 """What a trial takes: candidates, months and money, with the range of what could come."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ FUTURES = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What is expected, the range of 95% of futures, and the Monte Carlo standard error of the value from the search for the number."""
+    """What is expected, the range of 95% of futures, and the Monte Carlo standard error of the value: of the number and of the pass rate."""
 
     value: float
     lower: float
@@ -76,11 +76,13 @@ def takes_of(scenario: Scenario, made: Funnel, found: Found) -> Takes | None:
     error = (found.upper - found.lower) / (2 * Z95)
     n = np.maximum(np.rint(found.n + error * rng["search"].standard_normal(FUTURES)), 1.0)
     rates = np.resize(made.pass_rates, FUTURES) if made.pass_rates.size else np.full(FUTURES, made.pass_rate)
+    rates = np.clip(rates * (1 + made.mcse / made.pass_rate * rng["pass_rate"].standard_normal(FUTURES)), 1e-9, 1.0)
     screened = np.asarray(n + rng["screening"].negative_binomial(n, rates), dtype=np.float64)
     months = _months(scenario, screened, rng)
     cost, _ = _cost(scenario, n, screened, months)
     value = _expected(scenario, made, float(found.n))
-    errors = np.abs(_expected(scenario, made, found.n + error) - value)
+    rarer = replace(made, pass_rate=made.pass_rate - made.mcse)
+    errors = np.hypot(_expected(scenario, made, found.n + error) - value, _expected(scenario, rarer, float(found.n)) - value)
     three = [_spread(float(value[i]), futures, float(errors[i])) for i, futures in enumerate((screened, months, cost))]
     return Takes(three[0], three[1], three[2], float(value[3]))
 

@@ -102,9 +102,17 @@ def test_the_error_of_a_cost_is_that_of_the_number_times_the_price_of_a_patient(
     error = 5.0
     width = norm.ppf(0.975) * error
     takes = takes_of(scenario, made, Found(200, 200 - width, 200 + width, 0.8, 0.01, 0, ()))
-    assert takes.screened.mcse == pytest.approx(error / made.pass_rate)
-    assert takes.cost.mcse == pytest.approx(error * (400 + 60 / made.pass_rate))
+    assert 0 < made.mcse < 0.001
+    screened = 200 / made.pass_rate * made.mcse / (made.pass_rate - made.mcse)
+    assert takes.screened.mcse == pytest.approx(np.hypot(error / made.pass_rate, screened), rel=1e-6)
+    assert takes.cost.mcse == pytest.approx(np.hypot(error * (400 + 60 / made.pass_rate), 60 * screened), rel=1e-6)
     assert takes.cost.mcse < takes.cost.value * error / 200  # what is fixed has no error
+
+
+def test_the_error_of_the_pass_rate_is_that_of_other_candidates():
+    makes = [funnel(marked(seed=seed), tables_of(marked()), "score", None) for seed in range(1, 9)]
+    spread = np.std([made.pass_rate for made in makes], ddof=1)
+    assert 0.28 < spread / makes[0].mcse < 2.0  # a chi of 7 degrees of freedom leaves these limits in fewer than 1 of 1,000
 
 
 def test_excess_over_the_best_has_the_error_of_both():

@@ -259,6 +259,8 @@ def notes(found: WhomToEnroll) -> Iterator[str]:
     yield f"±: 95% Monte Carlo interval. Ranges of {ranges} hold 95% of futures: {listed(held)}."
     if not survey:
         yield "The prevalence of the marker is taken as known."
+    if found.scenario.analyses[found.asked.analysis].needs_binary:
+        yield "Of a yes-or-no outcome power may be saw-toothed in the number; given is where its smooth course reaches the target."
     if found.left_out:
         asked = name_in_words(found.scenario, found.asked.analysis, alone=True)
         yield f"Left out: {listed(list(found.left_out))}, which changes another analysis than {asked}."
