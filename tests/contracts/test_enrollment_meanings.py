@@ -11,7 +11,9 @@ from simtrials.planning.enrollment import whom_to_enroll
 from simtrials.planning.enrollment_result import UnderShape
 from simtrials.planning.funnel import funnel
 from simtrials.planning.futures import Spread, takes_of
+from simtrials.planning.power_curve import power_curve
 from simtrials.planning.search import Found
+from simtrials.planning.sensitivity import sensitivity
 from simtrials.report.planning.enrollment import effect_unit, flatness
 from simtrials.trial.endpoints import Binary
 
@@ -144,3 +146,17 @@ def test_effects_on_yes_or_no_endpoints_are_named_log_odds_ratios():
     endpoint = Binary(control_risk=0.3)
     assert effect_unit(endpoint) == "log odds ratio"
     assert effect_unit(marked().endpoints["score"]) != "log odds ratio"
+
+
+def test_a_curve_over_a_rule_says_that_a_mean_effect_is_held(tmp_path):
+    values = {"eligibility.0.at_least": [0.0, 4.0]}
+    held, free = (
+        " ".join(power_curve(with_effect(**size), values, n_replicates=256, n_jobs=1, out=tmp_path).summary().split())
+        for size in ({"mean_points": 0.5}, {"points": 0.5})
+    )
+    assert "the drug changes with who is enrolled" in held
+    assert "the drug changes" not in free
+    sizes = {"design.n_patients": [60, 80]}
+    assert "the drug changes" not in power_curve(with_effect(mean_points=0.5), sizes, n_replicates=256, n_jobs=1, out=tmp_path).summary()
+    moved = sensitivity(with_effect(mean_points=0.5), values, n_replicates=256, n_jobs=1, out=tmp_path)
+    assert "the drug changes with who is enrolled" in " ".join(moved.summary().split())

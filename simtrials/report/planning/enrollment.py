@@ -67,11 +67,12 @@ def answer_sentences(found: WhomToEnroll) -> list[str]:
     own = own_place(found)
     if own is None or found.values[own] == value:
         return sentences
-    excesses = [float(found_best.excess[own]) for shape in found.shapes if (found_best := shape.best(found.objective)) is not None]
     here = f"The scenario's own {noun}, {valued(found, found.values[own])},"
-    if not all(np.isfinite(excesses)):
+    every = [(float(one.excess[own]), float(one.mcse[own])) for shape in found.shapes if (one := shape.best(found.objective)) is not None]
+    if not all(np.isfinite(excess) for excess, _ in every):
         return [*sentences, f"{here} does not reach it under every shape."]
-    return [*sentences, f"{here} {verb} {numbers.between(100 * min(excesses), 100 * max(excesses), 0)}% more than the best."]
+    least, most = in_excess(*min(every)), in_excess(*max(every))
+    return [*sentences, f"{here} {verb} {least if least == most else f'{least} to {most}'} more than the best."]
 
 
 def in_excess(excess: float, mcse: float) -> str:
