@@ -4,6 +4,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -184,7 +185,7 @@ def set_at(raw: dict[str, Any], path: str, value: Any) -> None:
         if not isinstance(place, dict | list):
             raise SimtrialsError(f"{path}: {part!r} is {shown(place)}, not a table")
     try:
-        place[int(last) if isinstance(place, list) else last] = value
+        place[int(last) if isinstance(place, list) else last] = deepcopy(value)  # a later path may go into it
     except (ValueError, IndexError):
         raise SimtrialsError(f"{path}: there is no item {last!r}; lists count from 0") from None
 

@@ -50,14 +50,18 @@ class Assurance:
         """Draws from the priors."""
         return len(next(iter(self.draws.values())))
 
+    def harmful_to(self, name: str) -> BoolArray | None:
+        """(D,) draws in which the effect that an analysis is about is 0 or harm; None where no prior is on its size."""
+        return nothing_or_harm(self.scenario, name, self.draws)
+
     @property
     def harmful(self) -> BoolArray | None:
-        """(D,) draws in which an effect that has a prior is 0 or harm; None where no prior is on the size of an effect."""
-        return nothing_or_harm(self.draws)
+        """The same of the first analysis."""
+        return self.harmful_to(next(iter(self.analyses)))
 
     @property
     def nothing_or_harm(self) -> float | None:
-        """Their share: what no number of patients wins."""
+        """Their share: what no number of patients wins in the first analysis."""
         return None if self.harmful is None else float(self.harmful.mean())
 
     def to_frame(self) -> "pd.DataFrame":
@@ -70,10 +74,13 @@ class Assurance:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        found = {
+        found: dict[str, dict[str, float | None]] = {
             name: {"assurance": one.value, "mcse": one.mcse, "power": one.declared.value, "power_mcse": one.declared.mcse}
             for name, one in self.analyses.items()
         }
+        for name, plain in found.items():
+            harmful = self.harmful_to(name)
+            plain["nothing_or_harm"] = None if harmful is None else float(harmful.mean())
         about = {"scenario": self.scenario.name, "priors": {path: prior.model_dump(mode="json") for path, prior in self.priors.items()}}
         return about | {"n_draws": self.n_draws, "n_replicates": self.n_replicates, "nothing_or_harm": self.nothing_or_harm, "analyses": found}
 

@@ -15,6 +15,7 @@ from simtrials.engine.files import Readable
 from simtrials.engine.meta_priors import meta_prior
 from simtrials.engine.run import processors
 from simtrials.engine.workers import Progress, Workers
+from simtrials.planning.effect_size import endpoint_and_arm
 from simtrials.planning.hypercube import drawn
 from simtrials.planning.points import Point, Points
 from simtrials.trial.distributions import Distribution
@@ -115,9 +116,10 @@ def _made(scenario: Readable, points: Points, draws: Mapping[str, FloatArray], c
     return tuple(made)
 
 
-def nothing_or_harm(draws: Mapping[str, FloatArray]) -> BoolArray | None:
-    """(D,) draws in which an effect that has a prior is 0 or harm; None where no prior is on the size of an effect."""
-    paths = [path for path in draws if ".effects." in path and path.rpartition(".")[2] in EFFECTS]
+def nothing_or_harm(scenario: Readable, name: str, draws: Mapping[str, FloatArray]) -> BoolArray | None:
+    """(D,) draws in which the effect that an analysis is about is 0 or harm; None where no prior is on its size."""
+    endpoint, arm = endpoint_and_arm(scenario, name)
+    paths = [path for path in draws if path.startswith(f"endpoints.{endpoint}.effects.{arm}.") and path.rpartition(".")[2] in EFFECTS]
     if not paths:
         return None
     return np.asarray(np.any([draws[path] <= EFFECTS[path.rpartition(".")[2]] for path in paths], axis=0))

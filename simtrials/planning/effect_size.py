@@ -73,7 +73,7 @@ def size_field(scenario: Readable, analysis: str, over: str | None) -> SizeField
     if over is not None:
         endpoint, arm = _parts(scenario, over)
     else:
-        endpoint, arm = _of_analysis(scenario, analysis)
+        endpoint, arm = endpoint_and_arm(scenario, analysis)
     effects = scenario.endpoints[endpoint].effects
     if arm not in effects:
         raise SimtrialsError(
@@ -99,7 +99,7 @@ def _parts(scenario: Readable, path: str) -> tuple[str, str]:
     return parts[1], parts[3]
 
 
-def _of_analysis(scenario: Readable, name: str) -> tuple[str, str]:
+def endpoint_and_arm(scenario: Readable, name: str) -> tuple[str, str]:
     """Endpoint and arm of an analysis; of a synthesis, those of its outcome."""
     if isinstance(scenario, Scenario):
         analysis = scenario.analyses[name]

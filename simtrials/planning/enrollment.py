@@ -20,6 +20,7 @@ from simtrials.planning.points import Points, Share
 from simtrials.planning.sample_size import PATIENTS, feasible_numbers
 from simtrials.planning.search import Found, Search
 from simtrials.trial.eligibility import Limits
+from simtrials.trial.prepare import build
 
 CUTS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
 """Lowest values that are looked at where none are declared."""
@@ -66,8 +67,9 @@ def whom_to_enroll(
     """
     started = time.perf_counter()
     declared = read_trial(scenario) if isinstance(scenario, (str, Path)) else scenario
-    asked = _asked(declared, over, analysis, power, budget)
+    asked, left_out = _asked(declared, over, analysis, power, budget)
     path = next(iter(asked.over))
+    _check(declared, asked, path, n_replicates, precision, most)
     plan = _plan(declared, asked, path)
     count = _Count(progress, sum(len(values) + len(rivals) for _, values, rivals in plan.values()))
     points = Points.of(declared, out, Workers(n_jobs or processors(), "auto", None, count.told))
@@ -79,7 +81,7 @@ def whom_to_enroll(
         designs = tuple(count.after(search.design(rival, changes, analysis, also)) for rival, changes, analysis, also in rivals)
         shapes.append(UnderShape(name, label, choices, designs))
     analyses = tuple(shapes[0].choices[0].shares)
-    return WhomToEnroll(declared, asked, path, tuple(shapes), analyses, search.spent, time.perf_counter() - started)
+    return WhomToEnroll(declared, asked, path, tuple(shapes), analyses, search.spent, time.perf_counter() - started, left_out)
 
 
 @dataclass(slots=True)
@@ -107,8 +109,8 @@ Rivals = list[tuple[str, dict[str, Any], str, tuple[str, ...]]]
 
 def _asked(
     scenario: Scenario, over: Mapping[str, Sequence[Any]] | None, analysis: str | None, power: float | None, budget: float | None
-) -> Enrollment:
-    """What is asked: as declared, with what was given in its place."""
+) -> tuple[Enrollment, tuple[str, ...]]:
+    """What is asked: as declared, with what was given in its place; and the designs that are left out, for they change another analysis."""
     base = scenario.enrollment
     given = {"analysis": analysis, "power": power, "budget": budget, "over": {key: tuple(values) for key, values in over.items()} if over else None}
     new = {key: value for key, value in given.items() if value is not None}
@@ -119,6 +121,11 @@ def _asked(
         asked = Enrollment.model_validate(new)
     else:
         asked = base.model_copy(update=new)
+    left_out: tuple[str, ...] = ()
+    if base is not None and asked.analysis != base.analysis:
+        about_other = {name: one for name, one in asked.designs.items() if _is_about(one, base.analysis) and not _is_about(one, asked.analysis)}
+        left_out = tuple(_label(name, one) for name, one in about_other.items())
+        asked = asked.model_copy(update={"designs": {name: one for name, one in asked.designs.items() if name not in about_other}})
     if len(asked.over) != 1:
         raise SimtrialsError(f"name one field to go over, got {len(asked.over)}; for instance eligibility.0.at_least=0,1,2,3")
     if asked.analysis not in scenario.analyses:
@@ -130,7 +137,27 @@ def _asked(
         raise SimtrialsError(f"power must lie between 0 and 1, got {asked.power:g}")
     if asked.budget is not None and (scenario.costs is None or not asked.budget > 0):
         raise SimtrialsError("a budget needs prices, and must be above 0: declare [costs] with per_patient, per_screen and others")
-    return asked
+    if all(isinstance(value, int | float) for value in values):
+        asked = asked.model_copy(update={"over": {path: tuple(sorted(values)) for path in asked.over}})
+    return asked, left_out
+
+
+def _is_about(rival: Rival, analysis: str) -> bool:
+    """Whether a design, which names no analysis of its own, redefines this one, such as in a subgroup."""
+    return rival.analysis is None and any(f"{path}.".startswith(f"analyses.{analysis}.") for path in rival.set)
+
+
+def _check(scenario: Scenario, asked: Enrollment, path: str, n_replicates: int, precision: float, most: int) -> None:
+    """Raises SimtrialsError where a number of the search makes no sense, or the field is the number that is searched for."""
+    if path == PATIENTS:
+        raise SimtrialsError(f"{path} is what is searched for; go over a rule or the screening, such as eligibility.0.at_least=0,1,2,3")
+    if not 0 < precision < 1:
+        raise SimtrialsError(f"precision must lie between 0 and 1, got {precision:g}")
+    nominal = scenario.analyses[asked.analysis].nominal
+    if asked.power <= nominal:
+        raise SimtrialsError(f"power must be above {nominal:g}, which is reached without any effect, got {asked.power:g}")
+    if n_replicates < 2 or most < 4:
+        raise SimtrialsError(f"at least 2 replicates and a largest number of at least 4 patients are needed, got {n_replicates} and {most}")
 
 
 def _lowest(scenario: Scenario) -> str:
@@ -183,6 +210,14 @@ class _Searcher:
             With every fault.
         """
         problems: list[Problem] = []
+        for shape in self.asked.shapes.values() or [Shape(set={})]:
+            for changes in (shape.set, *({**shape.set, **one.set} for one in self.asked.designs.values())):
+                try:
+                    problems += self._means(changes)
+                except DeclarationError as error:
+                    problems += error.problems
+        if problems:
+            raise DeclarationError(list(dict.fromkeys(problems)), self.declared.name)
         for _, values, rivals in plan.values():
             wanted = [(changes, self.asked.analysis) for _, changes in values]
             for changes, analysis in [*wanted, *((changes, analysis) for _, changes, analysis, _ in rivals)]:
@@ -195,12 +230,28 @@ class _Searcher:
         if problems:
             raise DeclarationError(list(dict.fromkeys(problems)), self.declared.name)
 
+    def _means(self, changes: Mapping[str, Any]) -> list[Problem]:
+        """Effects whose size is a mean over those enrolled: with every value of a rule the drug itself would be another one."""
+        point, found = self.points.at(changes), []
+        for name, endpoint in _trial(point.scenario).endpoints.items():
+            for arm, effect in endpoint.effects.items():
+                if not (effect.needs_biomarker and effect.size_name.startswith("mean_")):
+                    continue
+                trial = build(_trial(point.scenario), self.points.tables, point.scenario.seed, _trial(point.scenario).expressions)
+                size = next(one.size for one in trial.effects[name] if one.arm == trial.trial.design.arms.index(arm))
+                week = effect.at_week if effect.at_week is not None else endpoint.visits[-1]
+                words = "is a mean over those enrolled, so that every value of the rule would change the drug, not only who gets it; "
+                words += f"state the size where the shape is 1, which is now points = {size:.4g} with at_week = {week:g}"
+                found.append(Problem(f"endpoints.{name}.effects.{arm}.{effect.size_name}", words))
+        return found
+
     def _screened(self, changes: Mapping[str, Any], analysis: str) -> Funnel:
         point = self.points.at(changes)
         key = (point.known, analysis)
         if key not in self._funnels:
             here = _trial(point.scenario)
-            self._funnels[key] = funnel(here, self.points.tables, here.analyses[analysis].endpoint, self.asked.survey)
+            of = here.analyses[analysis]
+            self._funnels[key] = funnel(here, self.points.tables, of.endpoint, self.asked.survey, of.arm, of.week)
         return self._funnels[key]
 
     def value(self, value: Any, changes: Mapping[str, Any]) -> Choice:
@@ -212,8 +263,8 @@ class _Searcher:
         self.spent += self.n_replicates
         made, found = self._search(changes, self.asked.analysis)
         takes = takes_of(_trial(self.points.at(changes).scenario), made, found)
-        affordable, bought = self._bought(changes, made)
-        return Choice(_plain(value), value, self.asked.analysis, made, shares, found, takes, affordable, bought)
+        affordable, bought, capped = self._bought(changes, made)
+        return Choice(_plain(value), value, self.asked.analysis, made, shares, found, takes, affordable, bought, capped)
 
     def design(self, label: str, changes: Mapping[str, Any], analysis: str, also: tuple[str, ...]) -> Choice:
         """One design: what the wanted power takes, and the power of other analyses there."""
@@ -246,18 +297,19 @@ class _Searcher:
         self._start = found.n or 0
         return found
 
-    def _bought(self, changes: Mapping[str, Any], made: Funnel) -> tuple[int | None, Share | None]:
-        """Patients that the budget pays for, and power with as many."""
+    def _bought(self, changes: Mapping[str, Any], made: Funnel) -> tuple[int | None, Share | None, bool]:
+        """Patients that the budget pays for, power with as many, and whether it would pay for more than the most that is looked at."""
         if self.asked.budget is None:
-            return None, None
+            return None, None, False
         here = _trial(self.points.at(changes).scenario)
         numbers = feasible_numbers(here, self.most)
 
         n = _largest(lambda n: expected_cost(here, made, n), self.asked.budget, numbers.step, numbers.least, numbers.most)
         if n is None:
-            return None, None
+            return None, None, False
         self.spent += self.n_replicates
-        return n, self.points.at({**changes, numbers.path: n}).share([self.asked.analysis], self.n_replicates)
+        capped = n + numbers.step > numbers.most and expected_cost(here, made, n + numbers.step) <= self.asked.budget
+        return n, self.points.at({**changes, numbers.path: n}).share([self.asked.analysis], self.n_replicates), capped
 
 
 def _trial(scenario: Any) -> Scenario:

@@ -40,17 +40,24 @@ class Choice:
     """patients that the budget pays for"""
     bought: Share | None = None
     """power with as many"""
+    capped: bool = False
+    """whether it would pay for more than the largest number that was looked at"""
 
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best value for an objective, and the neighboring values that are near it; `excess` is how much worse each value is, NaN if impossible."""
+    """The best value for an objective, and the neighboring values that are near it.
+
+    excess : (V,) how much worse each value is, NaN if impossible; mcse : (V,) its Monte Carlo standard error, errors of two values taken as
+    independent (what luck they share makes it smaller)
+    """
 
     objective: str
     choice: Choice
     near: tuple[Choice, ...]
     choices: tuple[Choice, ...]
     excess: FloatArray
+    mcse: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +82,28 @@ class UnderShape:
             first -= 1
         while last < len(self.choices) - 1 and excess[last + 1] <= limit:
             last += 1
-        return Best(objective, self.choices[at], self.choices[first : last + 1], self.choices, excess)
+        errors = np.array([_error(choice, objective) for choice in self.choices])
+        mcse = np.hypot(errors, errors[at]) if objective == "power" else worth / worth[at] * np.hypot(errors / worth, errors[at] / worth[at])
+        mcse[at] = 0.0
+        return Best(objective, self.choices[at], self.choices[first : last + 1], self.choices, excess, mcse)
 
 
 def _worth(choice: Choice, objective: str) -> float:
     """What is to be made small."""
     if objective == "power":
         return -choice.bought.value if choice.bought is not None else float("nan")
-    if choice.takes is None:
-        return float("nan")
-    return {"cost": choice.takes.cost, "months": choice.takes.months, "screened": choice.takes.screened}[objective].value
+    return float("nan") if choice.takes is None else _spread_of(choice.takes, objective).value
+
+
+def _error(choice: Choice, objective: str) -> float:
+    """The Monte Carlo standard error of what is to be made small."""
+    if objective == "power":
+        return choice.bought.mcse if choice.bought is not None else float("nan")
+    return float("nan") if choice.takes is None else _spread_of(choice.takes, objective).mcse
+
+
+def _spread_of(takes: Takes, objective: str) -> Spread:
+    return {"cost": takes.cost, "months": takes.months, "screened": takes.screened}[objective]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -98,6 +117,8 @@ class WhomToEnroll:
     analyses: tuple[str, ...]
     replicates: int
     seconds: float
+    left_out: tuple[str, ...] = ()
+    """designs that were declared for another analysis than the one that was asked about"""
 
     @property
     def values(self) -> tuple[Any, ...]:
@@ -109,8 +130,11 @@ class WhomToEnroll:
         """What is made small: cost, months or, where neither is declared, candidates screened."""
         return "cost" if self.scenario.costs is not None else "months" if self.scenario.recruitment is not None else "screened"
 
-    def robust(self, objective: str | None = None) -> tuple[Any, float] | None:
-        """The value with the smallest largest excess over the best, over shapes, and that excess; None where no value is possible under all."""
+    def robust(self, objective: str | None = None) -> tuple[Any, float, float] | None:
+        """The value with the smallest largest excess over the best, over shapes, that excess and its Monte Carlo standard error.
+
+        None where no value is possible under all shapes.
+        """
         found = [shape.best(objective or self.objective) for shape in self.shapes]
         if any(best is None for best in found):
             return None
@@ -118,7 +142,8 @@ class WhomToEnroll:
         if not np.isfinite(worst).any():
             return None
         at = int(np.nanargmin(worst))
-        return self.values[at], float(worst[at])
+        error = max(float(best.mcse[at]) for best in found if best is not None and best.excess[at] == worst[at])
+        return self.values[at], float(worst[at]), error
 
     def to_frame(self) -> "pd.DataFrame":
         """One row per shape and value or design."""
@@ -175,8 +200,13 @@ def row_of(choice: Choice) -> dict[str, Any]:
     if choice.takes is not None:
         for name in ("screened", "months", "cost"):
             spread: Spread = getattr(choice.takes, name)
-            row |= {name: spread.value, f"{name}_lower": spread.lower, f"{name}_upper": spread.upper}
+            row |= {name: spread.value, f"{name}_mcse": spread.mcse, f"{name}_lower": spread.lower, f"{name}_upper": spread.upper}
         row |= {"screening_cost": choice.takes.screening_cost}
     if choice.bought is not None:
-        row |= {"affordable_n": choice.affordable, "affordable_power": choice.bought.value, "affordable_power_mcse": choice.bought.mcse}
+        row |= {
+            "affordable_n": choice.affordable,
+            "affordable_n_capped": choice.capped,
+            "affordable_power": choice.bought.value,
+            "affordable_power_mcse": choice.bought.mcse,
+        }
     return row

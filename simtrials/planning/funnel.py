@@ -34,15 +34,19 @@ class Funnel:
     below: float | None
     """share of the enrolled whose usual value lies below the lowest one admitted; None without such a rule"""
     effect: float
-    """mean effect over the enrolled, in the unit of the endpoint"""
+    """mean effect over the enrolled, in the unit of the endpoint; of yes-or-no endpoints a log odds ratio"""
     effect_if_known: float
     """mean effect if the rule saw the usual value"""
     effects: FloatArray
     """mean effect over the enrolled in each bootstrap sample"""
+    mcse: float = 0.0
+    """Monte Carlo standard error of the pass rate: so many candidates were looked at"""
 
 
-def funnel(scenario: Scenario, tables: Mapping[str, Table], endpoint: str, survey: Survey | None) -> Funnel:
-    """The screening of a scenario, with the effect on an endpoint in the first active arm at its last visit.
+def funnel(
+    scenario: Scenario, tables: Mapping[str, Table], endpoint: str, survey: Survey | None, arm: str | None = None, week: float | None = None
+) -> Funnel:
+    """The screening of a scenario, with the effect on an endpoint in an arm (default: the first active one) at a visit (default: its last).
 
     Raises
     ------
@@ -53,8 +57,10 @@ def funnel(scenario: Scenario, tables: Mapping[str, Table], endpoint: str, surve
     weights, boot = _weights(scenario, tables, trial, survey)
     people = _candidates(scenario, trial, weights.size)
     passed = _passes(people, trial, None)
-    sized = next((one for one in trial.effects.get(endpoint, ()) if one.arm == 1), None)
-    effect = _effects(sized, trial, people, scenario, passed.shape)
+    number = 1 if arm is None else scenario.design.arms.index(arm)
+    sized = next((one for one in trial.effects.get(endpoint, ()) if one.arm == number), None)
+    visit = -1 if week is None else scenario.endpoints[endpoint].visits.index(week)
+    effect = _effects(sized, trial, people, scenario, passed.shape, visit)
     share, gain = passed.mean(axis=1), np.where(passed, effect, 0.0).mean(axis=1)
     rule, below, known = _marker_rule(scenario), None, None
     if rule is not None:
@@ -65,7 +71,8 @@ def funnel(scenario: Scenario, tables: Mapping[str, Table], endpoint: str, surve
             known = float(weights @ np.where(usual, effect, 0.0).mean(axis=1) / (weights @ usual.mean(axis=1)))
     mean = float(weights @ gain / (weights @ share))
     rates = boot @ share
-    return Funnel(float(weights @ share), rates, below, mean, mean if known is None else known, (boot @ gain) / rates)
+    mcse = float(np.sqrt(weights**2 @ (share * (1 - share)) / passed.shape[1]))
+    return Funnel(float(weights @ share), rates, below, mean, mean if known is None else known, (boot @ gain) / rates, mcse)
 
 
 def _marker_rule(scenario: Scenario) -> Limits | None:
@@ -120,11 +127,11 @@ def _passes(people: People, trial: PreparedTrial, as_usual: str | None) -> BoolA
     return np.logical_and.reduce(rules) if rules else np.ones(some.shape, dtype=bool)
 
 
-def _effects(sized: SizedEffect | None, trial: PreparedTrial, people: People, scenario: Scenario, shape: tuple[int, ...]) -> FloatArray:
-    """(G, C) effect at the last visit, in the endpoint's unit."""
+def _effects(sized: SizedEffect | None, trial: PreparedTrial, people: People, scenario: Scenario, shape: tuple[int, ...], visit: int) -> FloatArray:
+    """(G, C) effect at a visit, in points or, of yes-or-no endpoints, as a log odds ratio."""
     if sized is None:
         return np.zeros(shape)
-    full = sized.size * float(sized.onset[-1])
+    full = sized.size * float(sized.onset[visit])
     if not sized.effect.needs_biomarker:
         return np.full(shape, full)
     marker = marker_of(sized.effect, trial.laboratories, people)

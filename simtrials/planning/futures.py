@@ -1,6 +1,6 @@
 """What a trial takes: candidates, months and money, with the range of what could come."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,11 +19,12 @@ FUTURES = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What is expected, and the range of 95% of futures."""
+    """What is expected, the range of 95% of futures, and the Monte Carlo standard error of the value: of the number and of the pass rate."""
 
     value: float
     lower: float
     upper: float
+    mcse: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def _months(scenario: Scenario, screened: FloatArray, rng: Streams) -> FloatArra
     """(F,) months to the last visit of trials that screen so many; NaN without recruitment."""
     if scenario.recruitment is None:
         return np.full(screened.size, np.nan)
-    return scenario.recruitment.months(screened, rng.below(f"months {int(screened.sum())}")) + weeks_of(scenario) / MONTH
+    return scenario.recruitment.months(screened, rng.below("months")) + weeks_of(scenario) / MONTH
 
 
 def _cost(scenario: Scenario, n: FloatArray, screened: FloatArray, months: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -53,30 +54,39 @@ def _cost(scenario: Scenario, n: FloatArray, screened: FloatArray, months: Float
     return np.asarray(scenario.costs.without_screening(n, n_visits(scenario), sites, running) + screening), screening
 
 
-def _spread(value: float, futures: FloatArray) -> Spread:
+def _expected(scenario: Scenario, made: Funnel, n: float) -> FloatArray:
+    """Candidates, months, cost and that of screening which are expected of a trial with n patients; every n has the same luck in recruiting."""
+    screened = n / made.pass_rate
+    rng = Streams(scenario.seed, Purpose.PREPARE, 0).below("futures").below("expected")
+    months = float(_months(scenario, np.full(FUTURES, screened), rng).mean())
+    cost, screening = _cost(scenario, np.array([n]), np.array([screened]), np.array([months]))
+    return np.array([screened, months, float(cost[0]), float(screening[0])])
+
+
+def _spread(value: float, futures: FloatArray, mcse: float) -> Spread:
     low, high = np.quantile(futures, (0.025, 0.975))
-    return Spread(value, float(low), float(high))
+    return Spread(value, float(low), float(high), mcse)
 
 
 def takes_of(scenario: Scenario, made: Funnel, found: Found) -> Takes | None:
-    """What a trial with the number that was found takes; None wscenario none was found."""
+    """What a trial with the number that was found takes; None where none was found."""
     if found.n is None or found.lower is None or found.upper is None:
         return None
     rng = Streams(scenario.seed, Purpose.PREPARE, 0).below("futures")
     error = (found.upper - found.lower) / (2 * Z95)
     n = np.maximum(np.rint(found.n + error * rng["search"].standard_normal(FUTURES)), 1.0)
     rates = np.resize(made.pass_rates, FUTURES) if made.pass_rates.size else np.full(FUTURES, made.pass_rate)
+    rates = np.clip(rates * (1 + made.mcse / made.pass_rate * rng["pass_rate"].standard_normal(FUTURES)), 1e-9, 1.0)
     screened = np.asarray(n + rng["screening"].negative_binomial(n, rates), dtype=np.float64)
     months = _months(scenario, screened, rng)
     cost, _ = _cost(scenario, n, screened, months)
-    expected = np.array([found.n / made.pass_rate])
-    about = float(_months(scenario, np.full(FUTURES, expected[0]), rng).mean())
-    total, screening = _cost(scenario, np.array([float(found.n)]), expected, np.array([about]))
-    return Takes(_spread(float(expected[0]), screened), _spread(about, months), _spread(float(total[0]), cost), float(screening[0]))
+    value = _expected(scenario, made, float(found.n))
+    rarer = replace(made, pass_rate=made.pass_rate - made.mcse)
+    errors = np.hypot(_expected(scenario, made, found.n + error) - value, _expected(scenario, rarer, float(found.n)) - value)
+    three = [_spread(float(value[i]), futures, float(errors[i])) for i, futures in enumerate((screened, months, cost))]
+    return Takes(three[0], three[1], three[2], float(value[3]))
 
 
 def expected_cost(scenario: Scenario, made: Funnel, n: int) -> float:
     """Expected cost of a trial with so many patients."""
-    screened = np.full(FUTURES, n / made.pass_rate)
-    months = _months(scenario, screened, Streams(scenario.seed, Purpose.PREPARE, 0).below("futures"))
-    return float(_cost(scenario, np.full(FUTURES, float(n)), screened, months)[0].mean())
+    return float(_expected(scenario, made, float(n))[2])

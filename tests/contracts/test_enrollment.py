@@ -214,7 +214,8 @@ def test_nothing_is_best_where_nothing_is_possible():
 
 
 def test_the_robust_value_has_the_smallest_largest_excess(found):
-    value, excess = found.robust()
+    value, excess, error = found.robust()
+    assert error >= 0
     worst = np.max([shape.best("cost").excess for shape in found.shapes], axis=0)
     assert excess == worst.min()
     assert value == found.values[int(worst.argmin())]

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 
 from simtrials.core.errors import DeclarationError
 from simtrials.core.rng import Purpose, Streams
-from simtrials.engine.evidence.run import ready_evidence
+from simtrials.engine.evidence.run import ready_evidence, short_paths
 from simtrials.engine.files import evidence_from, read
 from simtrials.engine.run import load, run
 from simtrials.evidence.gather import gather
@@ -185,7 +185,7 @@ def test_all_faults_of_a_file_are_told_at_once():
         ({"variants": {"o": {"set": {"syntheses.severity.where": "n > 10"}}}}, "syntheses.severity: is about another outcome"),
         ({"variants": {"o": {"set": {"syntheses.severity": {"kind": "asymmetry", "outcome": "severity"}}}}}, "syntheses.severity: is about another"),
         ({"variants": {"o": {"set": {"outcomes.response.outcome": "remission"}}}}, "syntheses.response: is about another outcome"),
-        ({"sweep": {"true_effects.tau.symptoms": [0.1, 0.1]}}, "two points are the same: symptoms = 0.1, and symptoms = 0.1"),
+        ({"sweep": {"true_effects.tau.symptoms": [0.1, 0.1]}}, "two points are the same: tau.symptoms = 0.1, and tau.symptoms = 0.1"),
         ({"variants": {"worse": {"set": {"studies.kind": "lsited"}}}}, "no set of studies called 'lsited'; did you mean 'listed'?"),
     ],
 )
@@ -269,3 +269,9 @@ def test_the_direction_of_benefit_turns_with_the_outcome():
     worse = made.syntheses["response"].estimate(flipped, np.random.default_rng(1))
     assert_array_equal(good.estimate, worse.estimate)
     assert_array_equal(good.decision, -worse.decision)
+
+
+def test_a_point_of_a_sweep_says_which_of_its_values_is_a_tau():
+    paths = ("endpoints.outcome.effects.active.smd", "true_effects.tau.outcome", "studies.number", "studies.n_per_arm.n")
+    assert list(short_paths(paths).values()) == ["smd", "tau.outcome", "number", "n"]
+    assert list(short_paths(("a.b.n", "c.n")).values()) == ["b.n", "c.n"]

@@ -13,6 +13,7 @@ from simtrials.engine.files import scenario_from
 from simtrials.engine.run import run
 from simtrials.planning.assurance import assurance
 from simtrials.planning.detectable_effect import detectable_effect
+from simtrials.planning.draws import nothing_or_harm
 from simtrials.planning.hypercube import drawn
 from simtrials.planning.points import Points
 from simtrials.planning.power_curve import power_curve
@@ -194,6 +195,17 @@ def test_assurance_is_that_of_the_closed_form_and_reads_the_priors_of_the_scenar
     again = assurance(scenario, analyses=["t_test"], n_draws=100, n_jobs=1, out=tmp_path, progress=lambda *told: calls.append(told))
     assert again.to_dict() == found.to_dict()
     assert calls == []
+
+
+def test_what_no_number_wins_is_told_of_the_effect_that_is_analyzed():
+    other = {"kind": "continuous", "effects": {"active": {"kind": "constant", "points": 0.5}}}
+    second = {"kind": "t_test", "endpoint": "other"}
+    path = "endpoints.{}.effects.active.points"
+    scenario = trial(endpoints=TRIAL["endpoints"] | {"other": other}, analyses=TRIAL["analyses"] | {"second": second})
+    draws = {path.format("score"): np.array([-1.0, 1.0, 1.0, 1.0]), path.format("other"): np.array([1.0, -1.0, 0.0, 1.0])}
+    assert nothing_or_harm(scenario, "t_test", draws).tolist() == [True, False, False, False]  # harm in the other endpoint is no harm in this one
+    assert nothing_or_harm(scenario, "second", draws).tolist() == [False, True, True, False]
+    assert nothing_or_harm(scenario, "second", {path.format("score"): np.array([-1.0])}) is None
 
 
 def test_draws_are_one_from_each_equal_part_of_the_prior():

@@ -131,7 +131,7 @@ def test_other_explanations_of_the_pattern_stand_beside_it(reviewed):
 def test_every_setting_of_a_sweep_is_in_the_table_with_power_bias_and_coverage(reviewed):
     table = sweep_table(reviewed)
     assert len(table.rows) == 3 * len(MANY)
-    assert table.rows[0][0] == "symptoms = 0.0"
+    assert table.rows[0][0] == "tau.symptoms = 0.0"
     power = reviewed.measure("severity", "power", reviewed.sweep_cells()[0])
     assert table.rows[0][3] == share_detail(round(power.value * power.n_replicates), power.n_replicates)
 

@@ -75,11 +75,12 @@ def _points(scenario: EvidenceScenario, checksums: Mapping[str, str], problems: 
 
 
 def short_paths(paths: tuple[str, ...]) -> dict[str, str]:
-    """Each path by as many of its last parts as tell it from the others."""
+    """Each path by as many of its last parts as tell it from the others; a tau says that it is one, for its last part is the name of an outcome."""
     found = {}
     for path in paths:
         parts = path.split(".")
-        tails = (".".join(parts[-count:]) for count in range(1, len(parts) + 1))
+        least = 2 if parts[-2:-1] == ["tau"] else 1
+        tails = (".".join(parts[-count:]) for count in range(least, len(parts) + 1))
         found[path] = next(tail for tail in tails if sum(other == tail or other.endswith(f".{tail}") for other in paths) == 1)
     return found
 

@@ -14,6 +14,7 @@ from simtrials.report.sentences import listed, sentence_case
 from simtrials.report.tables import Table
 from simtrials.report.text import INDENT, aligned, paragraph
 from simtrials.trial.eligibility import Limits
+from simtrials.trial.endpoints import Binary, Endpoint
 
 PHRASES = {
     "cost": ("least cost", "costs", "of the least cost"),
@@ -71,20 +72,28 @@ def answer_sentences(found: WhomToEnroll) -> list[str]:
     robust = found.robust()
     if robust is None:
         return [f"No {noun} reaches {goal} under every shape of the effect that was looked at."]
-    value, excess = robust
+    value, excess, error = robust
     if len(found.shapes) == 1:
         return [f"The {best} for {goal} is with {with_value(found, value)}."]
-    more = "is the best" if round(100 * excess) == 0 else f"{verb} at most {numbers.fixed(100 * excess, 0)}% more than the best {noun}"
+    more = "is the best" if excess == 0 else f"{verb} at most {in_excess(excess, error)} more than the best {noun}"
     first = f"For {goal}, a trial with {with_value(found, value)} {more}"
     sentences = [f"{first}, whichever of the {_counted(len(found.shapes))} shapes of the effect is true."]
     own = own_place(found)
     if own is None or found.values[own] == value:
         return sentences
-    excesses = [float(found_best.excess[own]) for shape in found.shapes if (found_best := shape.best(found.objective)) is not None]
     here = f"The scenario's own {noun}, {valued(found, found.values[own])},"
-    if not all(np.isfinite(excesses)):
+    every = [(float(one.excess[own]), float(one.mcse[own])) for shape in found.shapes if (one := shape.best(found.objective)) is not None]
+    if not all(np.isfinite(excess) for excess, _ in every):
         return [*sentences, f"{here} does not reach it under every shape."]
-    return [*sentences, f"{here} {verb} {numbers.between(100 * min(excesses), 100 * max(excesses), 0)}% more than the best."]
+    least, most = in_excess(*min(every)), in_excess(*max(every))
+    return [*sentences, f"{here} {verb} {least if least == most else f'{least} to {most}'} more than the best."]
+
+
+def in_excess(excess: float, mcse: float) -> str:
+    """`7 ± 3%`: how much more than the best, with its 95% Monte Carlo interval."""
+    if mcse == 0:
+        return f"{numbers.fixed(100 * excess, 0)}%"
+    return f"{numbers.fixed(100 * excess, 0)} ± {numbers.fixed(max(100 * numbers.Z95 * mcse, 1.0), 0)}%"
 
 
 def own_place(found: WhomToEnroll) -> int | None:
@@ -113,6 +122,7 @@ def shape_sentences(found: WhomToEnroll, shape: UnderShape) -> list[str]:
     if bought is not None and bought.choice.bought is not None and found.asked.budget is not None and found.scenario.costs is not None:
         money = f"{numbers.money(found.asked.budget)} {found.scenario.costs.currency}"
         power = f"{in_percent(bought.choice.bought)}% with {numbers.whole(bought.choice.affordable or 0)} patients"
+        power += ", the most that were looked at" if bought.choice.capped else ""
         near = f"; {_range(found, bought.near)} within {numbers.percent(NEAR_POWER)} points" if len(bought.near) > 1 else ""
         sentences.append(f"Most power for {money} at {valued(found, bought.choice.value)}: {power}{near}.")
     return [sentence for sentence in sentences if sentence]
@@ -122,13 +132,15 @@ def flatness(found: WhomToEnroll, best: Best) -> str:
     """`Any cut-off from 4 to 6 mg/L is within 5% of the least cost.`"""
     near = PHRASES[best.objective][2]
     if len(best.near) > 1:
-        return f"Any {noun_of(found)} {_range(found, best.near)} is within {numbers.percent(NEAR_BEST)}% {near}."
-    others = [(float(excess), choice) for excess, choice in zip(best.excess, best.choices, strict=True) if excess > 0]
+        excess, mcse, _ = max(zip(best.excess, best.mcse, best.choices, strict=True), key=lambda one: float(one[0]) if one[2] in best.near else -1.0)
+        within = f"Any {noun_of(found)} {_range(found, best.near)} is within {numbers.percent(NEAR_BEST)}% {near}"
+        return f"{within} (at most {in_excess(float(excess), float(mcse))} above it)."
+    others = [each for each in zip(best.excess, best.mcse, best.choices, strict=True) if each[0] > 0]
     if not others:
         return f"No other {noun_of(found)} that was looked at reaches the power."
-    excess, choice = min(others, key=lambda one: one[0])
+    excess, mcse, choice = min(others, key=lambda one: float(one[0]))
     verb = PHRASES[best.objective][1]
-    more = f"{valued(found, choice.value)}, {verb} {numbers.fixed(100 * excess, 0)}% more"
+    more = f"{valued(found, choice.value)}, {verb} {in_excess(float(excess), float(mcse))} more"
     return f"No other {noun_of(found)} is within {numbers.percent(NEAR_BEST)}%; the next, {more}."
 
 
@@ -201,12 +213,21 @@ def designs_table(found: WhomToEnroll) -> Table | None:
     return Table(f"Designs that reach {goal}", heads, rows, right=tuple(range(1, len(heads))))
 
 
+def effect_unit(endpoint: Endpoint) -> str:
+    """The unit in which effects on an endpoint are declared: its own, or the log odds ratio of yes-or-no endpoints."""
+    return "log odds ratio" if isinstance(endpoint, Binary) else endpoint.unit
+
+
 def dilution_table(found: WhomToEnroll) -> Table:
     """Who is enrolled at each value, and what a noisy marker does to the effect."""
     what, unit = asked_in_words(found.scenario, found.path)
     endpoint = found.scenario.endpoints[found.scenario.analyses[found.asked.analysis].endpoint]
-    heads = [f"{what}{f', {unit}' if unit else ''}", "enrolled of 100 screened (95% of surveys)", "usually below it, of 100 enrolled"]
-    heads += [f"{shape.label}: effect{f', {endpoint.unit}' if endpoint.unit else ''} (if usual value were seen)" for shape in found.shapes]
+    heads = [
+        f"{what}{f', {unit}' if unit else ''}",
+        "enrolled of 100 screened (95% of surveys)",
+        "usually below the lowest admitted, of 100 enrolled",
+    ]
+    heads += [f"{shape.label}: effect, {effect_unit(endpoint)} (if usual value were seen)" for shape in found.shapes]
     rows = []
     for i, value in enumerate(found.values):
         made = found.shapes[0].choices[i].funnel
@@ -254,6 +275,11 @@ def notes(found: WhomToEnroll) -> Iterator[str]:
     yield f"±: 95% Monte Carlo interval. Ranges of {ranges} hold 95% of futures: {listed(held)}."
     if not survey:
         yield "The prevalence of the marker is taken as known."
+    if found.scenario.analyses[found.asked.analysis].needs_binary:
+        yield "Of a yes-or-no outcome power may be saw-toothed in the number; given is where its smooth course reaches the target."
+    if found.left_out:
+        asked = name_in_words(found.scenario, found.asked.analysis, alone=True)
+        yield f"Left out: {listed(list(found.left_out))}, which changes another analysis than {asked}."
     impossible: dict[str, list[str]] = {}
     for shape in found.shapes:
         for choice in (*shape.choices, *shape.designs):

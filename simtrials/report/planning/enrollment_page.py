@@ -18,6 +18,7 @@ from simtrials.report.planning.enrollment import (
     answer_sentences,
     designs_table,
     dilution_table,
+    effect_unit,
     notes,
     own_place,
     shape_sentences,
@@ -74,7 +75,10 @@ def write_enrollment(found: WhomToEnroll, folder: Path, command: str = "") -> Pa
 def assumptions(found: WhomToEnroll) -> Iterator[Assumption]:
     """Shapes of the effect, control arm, who is enrolled, level, recruitment, prices."""
     scenario, endpoint = found.scenario, found.scenario.analyses[found.asked.analysis].endpoint
-    shapes = [f"{shape.label}: {numbers.fixed(_own_effect(found, i), 1)} {scenario.endpoints[endpoint].unit}" for i, shape in enumerate(found.shapes)]
+    shapes = [
+        f"{shape.label}: {numbers.fixed(_own_effect(found, i), 1)} {effect_unit(scenario.endpoints[endpoint])}"
+        for i, shape in enumerate(found.shapes)
+    ]
     at = f" on average over those enrolled at {valued(found, found.values[own_place(found) or 0])}"
     yield Assumption("Effect", f"{'; '.join(shapes)}{at}", source_of(scenario, f"endpoints.{endpoint}.effects.{scenario.design.arms[1]}"))
     yield course_assumption(scenario)
@@ -115,10 +119,8 @@ def minded(found: WhomToEnroll) -> Iterator[Point]:
         yield Point("The survey's own uncertainty is carried into screening, months and cost, not into the number to randomize.")
     yield Point("Shapes of the effect are assumptions: no trial has told them apart.") if len(found.shapes) > 1 else Point("One shape of the effect.")
     if scenario.costs is not None:
-        free = [
-            words
-            for name, words in (("fixed", "fixed costs"), ("per_site", "sites"), ("per_month", "running costs"))
-            if not getattr(scenario.costs, name)
-        ]
+        parts = {"fixed": "fixed costs", "per_site": "sites", "per_month": "running costs", "per_screen per_sample": "screening"}
+        parts |= {"per_patient per_visit": "patients"}
+        free = [words for names, words in parts.items() if not any(getattr(scenario.costs, name) for name in names.split())]
         if free:
             yield Point(f"Not priced: {', '.join(free)}.")

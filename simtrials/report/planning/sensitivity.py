@@ -11,6 +11,7 @@ from simtrials.engine.files import Readable
 from simtrials.planning.points import Share
 from simtrials.planning.sensitivity import Apportioned, Difference, GlobalSensitivity, Sensitivity, Swing, Tornado
 from simtrials.report import numbers
+from simtrials.report.planning.rescaled import rescaled_note
 from simtrials.report.planning.text import field_in_words, in_percent, name_in_words
 from simtrials.report.sentences import listed
 from simtrials.report.text import INDENT, aligned, paragraph
@@ -57,6 +58,8 @@ def sensitivity_summary(found: Sensitivity) -> str:
         for name in found.analyses:
             blocks += [paragraph(overall_sentence(found, found.overall, name)), _shares(found, found.overall, name, fields) if tables else ""]
     blocks.append(paragraph(_notes(found), INDENT))
+    held = rescaled_note(found.scenario, [one.path for one in found.assumptions], found.analyses)
+    blocks += [paragraph(held, INDENT)] if held else []
     return "\n".join(block for block in blocks if block)
 
 

@@ -16,6 +16,7 @@ from simtrials.report import numbers
 from simtrials.report.evidence.rows import labels_of as synthesis_labels
 from simtrials.report.evidence.rows import question_of as question_of_synthesis
 from simtrials.report.names import labels_of, question_of
+from simtrials.report.planning.rescaled import rescaled_note
 from simtrials.report.sentences import listed
 from simtrials.report.text import INDENT, aligned, paragraph
 
@@ -58,7 +59,9 @@ def curve_summary(curve: PowerCurve) -> str:
     each = most if len(counts) == 1 else f"{numbers.whole(min(counts))} to {most}"
     note = f"±: 95% Monte Carlo interval, {each} simulated {_noun(curve.scenario)} at each point, all with the same luck."
     note += f" {numbers.whole(failed)} failed."
-    return "\n".join([paragraph(f"{curve.scenario.name}: power over {listed(heads)}"), table, paragraph(note, INDENT)])
+    held = rescaled_note(curve.scenario, curve.over, curve.analyses)
+    notes = [paragraph(note, INDENT), *([paragraph(held, INDENT)] if held else [])]
+    return "\n".join([paragraph(f"{curve.scenario.name}: power over {listed(heads)}"), table, *notes])
 
 
 def _wide(curve: PowerCurve, heads: list[str], exact: list[str]) -> str:

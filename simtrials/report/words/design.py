@@ -119,7 +119,7 @@ def attrition_in_words(scenario: Scenario, portrait: Portrait, names: Sequence[s
         at = "" if week_words(scenario, endpoint) == "" else f" at week {numbers.plain(week)}"
         seen.append(f"{spoken_endpoint(scenario, endpoint)} is then seen{at} in {_by_arm(scenario, shares)}")
     sentence = f"Assumed departures from the plan: {'; '.join(parts)}; {'; '.join(seen)}"
-    return f"{sentence}. The number of patients allows for this, for the simulated trials lose patients in this way."
+    return f"{sentence}. Power is with these losses, for the simulated trials lose patients in this way; the number is not inflated any further."
 
 
 def _by_arm(scenario: Scenario, shares: dict[str, float]) -> str:
