@@ -9,7 +9,9 @@ export PYTHONDONTWRITEBYTECODE =
 demo: install
 	$(BIN)/simtrials run scenarios/next_trial.toml
 
-test: install lint types unit
+# Side by side, since the checks of types keep only one core busy.
+test: install
+	$(MAKE) -j 3 lint types unit
 
 test-long: install
 	SIMTRIALS_LONG=1 $(BIN)/python -m pytest -n auto tests/statistical/test_sample_size.py tests/statistical/test_detectable_effect.py
