@@ -134,6 +134,8 @@ class Search:
             around = crossing.n if crossing is not None else reached
             self._look(self.feasible(around * SPREAD[turn % len(SPREAD)]), BATCH)
         toothed = self._toothed(self._crossing())
+        if toothed is None and (apart := self._far_apart()) is not None:
+            return apart
         if toothed is None:
             return self._none(f"power does not rise clearly enough with the {self.noun} in {self.spent:,} trials to say where it reaches the target")
         return self._answer(toothed)
@@ -242,6 +244,26 @@ class Search:
         n, lower, upper = (self.feasible(value) for value in (found.n, found.lower, found.upper))
         power, mcse = found.power(n)
         return Found(n, lower, upper, power, mcse, self.spent, tuple(sorted(self.looks.items())), line=found)
+
+    def _far_apart(self) -> Found | None:
+        """Where feasible numbers lie so far apart that no line can be fitted: the first that reaches the target by its own trials; None if none does.
+
+        The interval goes from the smallest number that is not clearly below the target to the smallest that is clearly above it.
+        """
+        clearly = [n for n, share in self.looks.items() if share.value - Z95 * share.mcse > self.target]
+        if self.straight or not clearly:
+            return None
+        lower = upper = min(clearly)
+        while lower > self._floor:
+            share = self.looks.get(lower - self.step) or self._look(lower - self.step, BATCH)
+            if share.value + Z95 * share.mcse < self.target:
+                break
+            lower -= self.step
+            if upper - lower > 2 * self.step:
+                return None
+        n = next(n for n in range(lower, upper + 1, self.step) if self.looks[n].value >= self.target)
+        share = self.looks[n]
+        return Found(n, lower, upper, share.value, share.mcse, self.spent, tuple(sorted(self.looks.items())))
 
     def _none(self, reason: str) -> Found:
         best = max(self.looks.values(), key=lambda share: share.value)

@@ -168,3 +168,22 @@ def test_the_smallest_number_is_the_answer_where_it_has_more_power_than_asked_fo
     found = Search(lambda n, of: Share(int(0.97 * of), of), 0.8, 4, 8, 10_000, 0.025, 0.03, 20_000).run(200)
     assert (found.n, found.lower, found.upper) == (8, 8, 8)
     assert found.power == pytest.approx(0.97, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("step", "exact", "lower", "upper"),
+    [(100, 200, 200, 200), (120, 240, 240, 240), (128, 128, 128, 256)],
+)
+def test_numbers_that_lie_far_apart_are_told_by_their_own_trials(step, exact, lower, upper):
+    """80% need 128 patients: 100 and 120 are clearly too few; 128 cannot be told from too few."""
+    power_of, rng, counts = DESIGNS["medium effect"][0], np.random.default_rng(8), {}
+
+    def simulate(n, of):
+        shown, had = counts.get(n, (0, 0))
+        counts[n] = (shown + int(rng.binomial(of - had, float(power_of(n)))), of)
+        return Share(*counts[n])
+
+    found = Search(simulate, 0.8, step, 2 * 2, 10_000, 0.025, 0.03, 20_000).run(step)
+    assert (found.lower, found.upper) == (lower, upper)
+    assert found.lower <= exact <= found.upper
+    assert found.n in range(lower, upper + 1, step)
