@@ -1,6 +1,7 @@
 """``simtrials power`` and ``simtrials size``: how many?"""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -160,6 +161,10 @@ def fields_of(words: list[str]) -> dict[str, list[Any]]:
         path, equals, values = word.partition("=")
         if not equals or not path.strip() or not values.strip():
             raise SimtrialsError(f"--over needs PATH=VALUES, such as design.n_patients=100,150,200, got {word!r}")
+        if path.strip() in found:
+            raise SimtrialsError(f"--over names {path.strip()} twice; give all its values at once, with commas")
+        if re.fullmatch(r"\s*-?[\d.]*\d\s*(\.\.+|:|-)\s*-?[\d.]*\d(\s*:\s*[\d.]+)?\s*", values):
+            raise SimtrialsError(f"--over needs each value, with commas, such as {path.strip()}=100,150,200, got {values.strip()!r}")
         read = toml_value(values.strip() if values.strip().startswith("[") else f"[{values}]")
         found[path.strip()] = read if isinstance(read, list) else [toml_value(value.strip()) for value in values.split(",")]
     return found
