@@ -8,11 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from simtrials.cli.app import app
-from simtrials.cli.options import File, Json, Quiet, Set, changes, toml_value
+from simtrials.cli.options import File, Jobs, Json, Out, Quiet, Set, changes, the_analysis, toml_value
 from simtrials.cli.progress import Bar
-
-Jobs = Annotated[int | None, typer.Option(help="Workers. Default: one per processor.", metavar="N")]
-Out = Annotated[str, typer.Option(help="Folder for results.", metavar="DIR")]
 
 
 @app.command(rich_help_panel="Plan")
@@ -61,7 +58,7 @@ def power(
 @app.command(rich_help_panel="Plan")
 def size(
     file: File,
-    analysis: Annotated[str | None, typer.Option(help="The analysis that must reach the target.", metavar="NAME")] = None,
+    analysis: Annotated[str | None, typer.Option(help="The analysis that must reach the target. Default: the only one.", metavar="NAME")] = None,
     power: Annotated[float, typer.Option(help="Target: share of trials that show a benefit.", metavar="X")] = 0.8,
     all_: Annotated[
         str | None, typer.Option("--all", help="Analyses that must all show a benefit in the same trial, with commas.", metavar="NAMES")
@@ -91,8 +88,7 @@ def size(
 
     scenario = read(file, changes(set_))
     names = [name.strip() for name in (all_ or "").split(",") if name.strip()] + ([analysis] if analysis else [])
-    if not names:
-        raise SimtrialsError(f"name the analysis with --analysis; the scenario has {', '.join(scenario.analyses)}")
+    names = names or [the_analysis(scenario, None)]
     if words and isinstance(scenario, EvidenceScenario):
         raise SimtrialsError(f"--words writes about the patients of one trial, and {scenario.name} is about bodies of evidence; leave it out")
     with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:

@@ -80,6 +80,13 @@ class Shifted:
         return self.simulation.meanings()
 
 
+def _short(value: Any) -> str:
+    """A value in a label: a number with at most six digits, a table by its kind."""
+    if isinstance(value, Mapping):
+        return str(value.get("kind", "changed")).replace("_", " ")
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 @dataclass(slots=True)
 class Point:
     """The scenario at one set of values; simulated only when something is missing in its store."""
@@ -97,7 +104,7 @@ class Point:
     @property
     def label(self) -> str:
         """`n_patients 200`."""
-        return ", ".join(f"{path.rpartition('.')[2].replace('_', ' ')} {value}" for path, value in self.changes.items()) or "as declared"
+        return ", ".join(f"{path.rpartition('.')[2].replace('_', ' ')} {_short(value)}" for path, value in self.changes.items()) or "as declared"
 
     @property
     def simulation(self) -> Simulated:

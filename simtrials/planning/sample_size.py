@@ -198,7 +198,8 @@ def check_search(power: float, precision: float, budget: int, nominal: float) ->
     """Raises SimtrialsError where a number of a search makes no sense."""
     for name, value in (("power", power), ("precision", precision)):
         if not 0 < value < 1:
-            raise SimtrialsError(f"{name} must lie between 0 and 1, got {value:g}")
+            percent = f"; write {value / 100:g} for {value:g}%" if 1 < value < 100 else ""
+            raise SimtrialsError(f"{name} must lie between 0 and 1, got {value:g}{percent}")
     if budget < 5_000:
         raise SimtrialsError(f"the budget must be at least 5,000 simulated trials, got {budget:,}")
     if power <= nominal:
