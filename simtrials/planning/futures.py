@@ -59,7 +59,7 @@ def _spread(value: float, futures: FloatArray) -> Spread:
 
 
 def takes_of(scenario: Scenario, made: Funnel, found: Found) -> Takes | None:
-    """What a trial with the number that was found takes; None wscenario none was found."""
+    """What a trial with the number that was found takes; None where none was found."""
     if found.n is None or found.lower is None or found.upper is None:
         return None
     rng = Streams(scenario.seed, Purpose.PREPARE, 0).below("futures")

@@ -182,7 +182,8 @@ def feasible_numbers(scenario: Readable, most: int | None) -> Feasible:
     if isinstance(scenario, EvidenceScenario):
         if not isinstance(scenario.studies, Listed) or not scenario.studies.further:
             raise SimtrialsError(
-                "declare what a further trial is like: studies.further = [{ n_active = 50, n_control = 50, weeks = 8 }], and list studies.trials"
+                "declare what a further trial is like: studies.further = [{ n_active = 50, n_control = 50, weeks = 8 }], "
+                "in the file or as --set 'studies.further=[{n_active=50,n_control=50,weeks=8}]'; and list studies.trials"
             )
         there = sum(study.copies for study in (*scenario.studies.trials, *scenario.studies.further[1:]))
         return Feasible(FURTHER, 1, 1, most or 500, there, "")

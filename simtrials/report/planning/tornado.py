@@ -78,7 +78,7 @@ class TornadoDrawing:
         self._declared(axes, page, width, height)
         for i, row in enumerate(self.rows):
             self._row(axes, page, i, row)
-        page.text(LEFT_MM + width + 2.0, BOTTOM_MM + height + 3.0, "moves by (%\npoints)", look.NOTE_PT, color=look.SECONDARY)
+        page.text(LEFT_MM + width + 2.0, BOTTOM_MM + height + 3.0, "moves by\n(% points)", look.NOTE_PT, color=look.SECONDARY)
         if self.apportioned:
             self._variance(page, height)
         return finished(page)
