@@ -21,19 +21,19 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but th
 
 
 def writable(folder: str) -> str:
-    """The folder for results, made when it is not there.
+    """The folder for results, which is made when there is something to write.
 
     Raises
     ------
     SimtrialsError
         When nothing can be written there: told before anything is simulated.
     """
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SimtrialsError(f"--out: results cannot be written to {folder} ({error.strerror}); name another folder") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise SimtrialsError(f"--out: results cannot be written to {folder} (no permission); name another folder")
+    place = Path(folder).absolute()
+    while not place.exists():
+        place = place.parent
+    why = "is a file" if not place.is_dir() else "no permission" if not os.access(place, os.W_OK | os.X_OK) else ""
+    if why:
+        raise SimtrialsError(f"--out: results cannot be written to {folder} ({place}: {why}); name another folder")
     return folder
 
 

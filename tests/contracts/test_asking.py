@@ -53,7 +53,10 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_simulated(tm
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(SimtrialsError, match=r"--out: results cannot be written to .*taken"):
         writable(str(tmp_path / "taken"))
+    with pytest.raises(SimtrialsError, match="is a file"):
+        writable(str(tmp_path / "taken" / "below"))
     assert writable(str(tmp_path / "new" / "folder"))
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_only_analysis_is_meant_where_none_is_named():
