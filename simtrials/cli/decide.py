@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from simtrials.cli.app import app
-from simtrials.cli.options import File, Json, Quiet, Set, changes
-from simtrials.cli.plan import Jobs, Out, saved
+from simtrials.cli.options import File, Jobs, Json, Out, Quiet, Set, changes
+from simtrials.cli.plan import saved
 from simtrials.cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ Prior = Annotated[
 Analysis = Annotated[str | None, typer.Option(help="Analysis whose estimate decides. Default: decision.analysis of the scenario.", metavar="NAME")]
 Lower = Annotated[float | None, typer.Option(help="Lower reference value, on the scale of the estimate, benefit positive.", metavar="X")]
 Target = Annotated[float | None, typer.Option(help="Target value, on the same scale.", metavar="X")]
-FalseGo = Annotated[float | None, typer.Option(help="Tolerated probability of a go at the lower reference value. Default 0.2.", metavar="X")]
-FalseStop = Annotated[float | None, typer.Option(help="Tolerated probability of a stop at the target. Default 0.1.", metavar="X")]
+FalseGo = Annotated[float | None, typer.Option(help="Tolerated probability of a go at the lower reference value. Default: 0.2.", metavar="X")]
+FalseStop = Annotated[float | None, typer.Option(help="Tolerated probability of a stop at the target. Default: 0.1.", metavar="X")]
 Draws = Annotated[int, typer.Option(help="Draws from the priors.", metavar="N")]
 Replicates = Annotated[int, typer.Option(help="Simulated trials at each draw.", metavar="N")]
 
@@ -69,7 +69,7 @@ def pilot(
     file: File,
     patients: Annotated[int | None, typer.Option(help="Patients of the pilot. Default: pilot.n_patients of the scenario.", metavar="N")] = None,
     proceed: Annotated[
-        str | None, typer.Option(help="Run the trial after: go, or not_stop (go or consider). Default not_stop.", metavar="WORD")
+        str | None, typer.Option(help="Run the trial after: go, or not_stop (go or consider). Default: not_stop.", metavar="WORD")
     ] = None,
     lower_reference: Lower = None,
     target: Target = None,

@@ -7,15 +7,17 @@ from typing import Annotated
 import typer
 
 from simtrials.cli.app import app
-from simtrials.cli.options import File, Json, Quiet, Set, changes
-from simtrials.cli.plan import Jobs, Out, saved
+from simtrials.cli.options import File, Jobs, Json, Out, Quiet, Set, changes, the_analysis
+from simtrials.cli.plan import saved
 from simtrials.cli.progress import Bar
 
 
 @app.command(rich_help_panel="Plan")
 def effect(
     file: File,
-    analysis: Annotated[str, typer.Option(help="The analysis, or synthesis, that must show the benefit.", metavar="NAME")],
+    analysis: Annotated[
+        str | None, typer.Option(help="The analysis, or synthesis, that must show the benefit. Default: the only one.", metavar="NAME")
+    ] = None,
     power: Annotated[float, typer.Option(help="Target: share of trials that show a benefit.", metavar="X")] = 0.8,
     over: Annotated[
         str | None,
@@ -46,7 +48,15 @@ def effect(
     with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:
         try:
             found = detectable_effect(
-                scenario, analysis, power=power, over=over, precision=precision, budget=budget, n_jobs=jobs, out=out, progress=bar
+                scenario,
+                the_analysis(scenario, analysis),
+                power=power,
+                over=over,
+                precision=precision,
+                budget=budget,
+                n_jobs=jobs,
+                out=out,
+                progress=bar,
             )
         except KeyboardInterrupt:
             raise Stopped("stopped; run the same command to continue") from None

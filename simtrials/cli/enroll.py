@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from simtrials.cli.app import app
-from simtrials.cli.options import File, Json, Quiet, Set, changes
-from simtrials.cli.plan import Jobs, Out, fields_of
+from simtrials.cli.options import File, Jobs, Json, Out, Quiet, Set, changes
+from simtrials.cli.plan import fields_of
 from simtrials.cli.progress import Bar
 
 

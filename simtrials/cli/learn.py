@@ -84,8 +84,8 @@ def schema(
 
 @app.command(rich_help_panel="Learn")
 def new(
-    name: Annotated[str, typer.Argument(help="Name of the scenario; the file is NAME.toml.")],
-    template: Annotated[str, typer.Option(help=f"{', '.join(TEMPLATES)}.")] = "enriched_parallel",
+    name: Annotated[str, typer.Argument(help="Name of the scenario; the file is NAME.toml.", metavar="NAME")],
+    template: Annotated[str, typer.Option(help=f"{', '.join(TEMPLATES)}.", metavar="NAME")] = "enriched_parallel",
 ) -> None:
     """Write a commented scenario file to start from.
 

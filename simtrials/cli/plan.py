@@ -1,17 +1,15 @@
 """``simtrials power`` and ``simtrials size``: how many?"""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from simtrials.cli.app import app
-from simtrials.cli.options import File, Json, Quiet, Set, changes, toml_value
+from simtrials.cli.options import File, Jobs, Json, Out, Quiet, Set, changes, the_analysis, toml_value
 from simtrials.cli.progress import Bar
-
-Jobs = Annotated[int | None, typer.Option(help="Workers. Default: one per processor.", metavar="N")]
-Out = Annotated[str, typer.Option(help="Folder for results.", metavar="DIR")]
 
 
 @app.command(rich_help_panel="Plan")
@@ -60,7 +58,7 @@ def power(
 @app.command(rich_help_panel="Plan")
 def size(
     file: File,
-    analysis: Annotated[str | None, typer.Option(help="The analysis that must reach the target.", metavar="NAME")] = None,
+    analysis: Annotated[str | None, typer.Option(help="The analysis that must reach the target. Default: the only one.", metavar="NAME")] = None,
     power: Annotated[float, typer.Option(help="Target: share of trials that show a benefit.", metavar="X")] = 0.8,
     all_: Annotated[
         str | None, typer.Option("--all", help="Analyses that must all show a benefit in the same trial, with commas.", metavar="NAMES")
@@ -90,8 +88,7 @@ def size(
 
     scenario = read(file, changes(set_))
     names = [name.strip() for name in (all_ or "").split(",") if name.strip()] + ([analysis] if analysis else [])
-    if not names:
-        raise SimtrialsError(f"name the analysis with --analysis; the scenario has {', '.join(scenario.analyses)}")
+    names = names or [the_analysis(scenario, None)]
     if words and isinstance(scenario, EvidenceScenario):
         raise SimtrialsError(f"--words writes about the patients of one trial, and {scenario.name} is about bodies of evidence; leave it out")
     with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:
@@ -160,6 +157,10 @@ def fields_of(words: list[str]) -> dict[str, list[Any]]:
         path, equals, values = word.partition("=")
         if not equals or not path.strip() or not values.strip():
             raise SimtrialsError(f"--over needs PATH=VALUES, such as design.n_patients=100,150,200, got {word!r}")
+        if path.strip() in found:
+            raise SimtrialsError(f"--over names {path.strip()} twice; give all its values at once, with commas")
+        if re.fullmatch(r"\s*-?[\d.]*\d\s*(\.\.+|:|-)\s*-?[\d.]*\d(\s*:\s*[\d.]+)?\s*", values):
+            raise SimtrialsError(f"--over needs each value, with commas, such as {path.strip()}=100,150,200, got {values.strip()!r}")
         read = toml_value(values.strip() if values.strip().startswith("[") else f"[{values}]")
         found[path.strip()] = read if isinstance(read, list) else [toml_value(value.strip()) for value in values.split(",")]
     return found

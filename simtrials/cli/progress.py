@@ -30,6 +30,7 @@ class Bar:
 
     def __enter__(self) -> Self:
         self._hear()
+        say_if_compiling(self.quiet)
         if self._live:
             self._progress.start()
         return self
@@ -67,7 +68,8 @@ class Bar:
             return
         rate = (done - self._before) / (now - self._since) if now > self._since and done > self._before else 0.0
         numbers = f"{done:,} of {total:,} {self.noun}"
-        left = f"{f'{rate:,.0f}/s  ' if rate >= 1 else ''}{_seconds((total - done) / rate)} left" if rate else ""
+        speed = [f"{rate:,.0f}/s"] if rate >= 1 else []
+        left = "  ".join([*speed, *([f"{_seconds((total - done) / rate)} left"] if rate and done < total else [])])
         words = "simulating" if cell == "as declared" else f"simulating, {cell}"
         if self._live:
             if self._task is None:
@@ -80,6 +82,19 @@ class Bar:
         if (cell, tenth) != self._tenth and (tenth > self._tenth[1] or cell != self._tenth[0]):
             self._tenth = (cell, tenth)
             print(f"  {words}  {numbers}  {left}".rstrip(), file=sys.stderr)  # noqa: T201
+
+
+def say_if_compiling(quiet: bool) -> None:
+    """Say once, before the first simulation on a machine, why it takes its time to begin."""
+    from simtrials.core.kernels import compiled_before
+
+    if not quiet and not _told and not compiled_before():
+        _told.append("compiling")
+        print("  compiling the simulation, once on this machine (about 20 s)", file=sys.stderr)  # noqa: T201
+
+
+_told: list[str] = []
+"""What is said once in a program."""
 
 
 def _seconds(seconds: float) -> str:

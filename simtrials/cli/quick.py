@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from simtrials.cli.app import app
+from simtrials.cli.app import Commands, app
 from simtrials.cli.options import Json, Quiet
 from simtrials.cli.quick_answers import Answer, apart, asks, inside, of_number, one_number, question, two_arms
 from simtrials.core.errors import SimtrialsError
 
-quick = typer.Typer(name="quick", rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+quick = typer.Typer(name="quick", cls=Commands, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 app.add_typer(quick, rich_help_panel="Plan")
 
 

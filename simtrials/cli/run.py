@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from simtrials.cli.app import app
-from simtrials.cli.options import File, Json, Quiet, Set, changes
-from simtrials.cli.progress import Bar
+from simtrials.cli.options import File, Jobs, Json, Out, Quiet, Set, changes
+from simtrials.cli.progress import Bar, say_if_compiling
 
 
 @app.command(rich_help_panel="Run")
@@ -19,10 +19,10 @@ def run(
     mcse: Annotated[
         float | None, typer.Option(help="Go on until every primary power is this precise (Monte Carlo standard error).", metavar="X")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(help="Workers. Default: one per processor.", metavar="N")] = None,
-    backend: Annotated[str, typer.Option(help="auto, serial, threads, loky or dask.")] = "auto",
+    jobs: Jobs = None,
+    backend: Annotated[str, typer.Option(help="auto, serial, threads, loky or dask.", metavar="NAME")] = "auto",
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.", metavar="ADDRESS")] = None,
-    out: Annotated[str, typer.Option(help="Folder for results.", metavar="DIR")] = "results",
+    out: Out = "results",
     null: Annotated[bool, typer.Option("--null/--no-null", help="Also run the scenario without any effect.")] = True,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report.")] = True,
     set_: Set = None,
@@ -38,7 +38,6 @@ def run(
     See also: check, show, report
     """
     from simtrials.core.errors import Stopped
-    from simtrials.core.kernels import compiled_before
     from simtrials.engine.evidence.scenario import EvidenceScenario
     from simtrials.engine.files import read
     from simtrials.engine.run import run as run_scenario
@@ -48,8 +47,7 @@ def run(
     told = not quiet and not as_json
     if told:
         typer.echo(head(scenario))
-    if not quiet and not compiled_before():
-        typer.echo("  compiling the simulation, once on this machine (about 20 s)", err=True)
+    say_if_compiling(quiet)
     command = shlex.join(["simtrials", *sys.argv[1:]])
     with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:
         try:
@@ -92,6 +90,7 @@ def check(file: File, set_: Set = None, as_json: Json = False, quiet: Quiet = Fa
     from simtrials.report.evidence.checks import check_evidence
 
     scenario = read(file, changes(set_))
+    say_if_compiling(quiet or as_json)
     tables = tables_of(scenario)
     if isinstance(scenario, EvidenceScenario):
         found = check_evidence(scenario, tables)

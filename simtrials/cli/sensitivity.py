@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from simtrials.cli.app import app
-from simtrials.cli.options import File, Json, Quiet, Set, changes, toml_value
-from simtrials.cli.plan import Jobs, Out
+from simtrials.cli.options import File, Jobs, Json, Out, Quiet, Set, changes, toml_value
 from simtrials.cli.progress import Bar
 
 

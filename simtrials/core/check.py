@@ -1,6 +1,7 @@
 """What a declaration may hold: the base class of components, and number types that say their range and unit when it is not kept."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -89,7 +90,29 @@ def path_of(location: Iterable[int | str]) -> str:
 
 def problems_of(error: ValidationError, prefix: tuple[int | str, ...] = (), fields: Iterable[str] = ()) -> list[Problem]:
     """Every fault that pydantic found, as places and plain sentences; `fields` are the names an unknown one may have meant."""
-    return [Problem(path_of((*prefix, *found["loc"])), sentence_of(found, fields)) for found in error.errors(include_url=False)]
+    return [Problem(path_of((*prefix, *place)), str(sentence)) for *place, sentence in told(error, fields)]
+
+
+def told(error: ValidationError, fields: Iterable[str] = ()) -> list[tuple[Any, ...]]:
+    """Place and sentence of each fault; of a field that may be one thing or another, the faults of what was meant."""
+    found = error.errors(include_url=False)
+    places = [tuple(part for part in one["loc"] if not _ALTERNATIVE.match(str(part))) for one in found]
+    wanted: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for one, place in zip(found, places, strict=True):
+        if one["type"] in _EXPECTED and place != one["loc"]:
+            wanted.setdefault(place, {})[_EXPECTED[one["type"]]] = one["input"]
+    lines: list[tuple[Any, ...]] = []
+    for one, place in zip(found, places, strict=True):
+        if place not in wanted or one["type"] not in _EXPECTED:
+            lines.append((*place, sentence_of(one, fields)))
+    for place, kinds in wanted.items():
+        if not any(line[: len(place)] == place for line in lines):
+            lines.append((*place, f"expected {' or '.join(kinds)}, got {shown(next(iter(kinds.values())))}"))
+    return lines
+
+
+_ALTERNATIVE = re.compile(r"(function-(after|before|wrap|plain)|dict|list|tuple|union|literal|nullable)\[")
+"""How pydantic calls an alternative of a field in the place of a fault; no name of a field begins so."""
 
 
 _EXPECTED = {
@@ -154,7 +177,7 @@ class OneOrOther:
             return adapter.validate_python(value, strict=not isinstance(value, (list, tuple)))
         except ValidationError as error:
             fields = getattr(meant, "model_fields", ())
-            raise faults((*one["loc"], sentence_of(one, fields)) for one in error.errors(include_url=False)) from None
+            raise faults(told(error, fields)) from None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         shown_as = core_schema.union_schema([handler.generate_schema(self.simple), handler.generate_schema(self.other)])

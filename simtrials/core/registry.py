@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import core_schema
 
-from simtrials.core.check import Component, fault, faults, sentence_of, shown
+from simtrials.core.check import Component, fault, faults, shown, told
 from simtrials.core.errors import did_you_mean
 
 SLOT = "x-slot"
@@ -65,7 +65,7 @@ class Registry(Generic[C]):
             return cls.model_validate(dict(value))
         except ValidationError as error:
             fields = [name for name in cls.model_fields if name != "kind"]
-            raise faults([(*found["loc"], sentence_of(found, fields)) for found in error.errors(include_url=False)]) from None
+            raise faults(told(error, fields)) from None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         dump = core_schema.plain_serializer_function_ser_schema(lambda value: value.model_dump(mode="json"))

@@ -1,9 +1,10 @@
 """Scenario files and data files: read, checked part by part so that every fault is told at once, and found by name when they are shipped."""
 
+import difflib
 import hashlib
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import cache
 from importlib import resources
@@ -127,7 +128,7 @@ def _checked(model: type[M], cross_checks: Callable[[Draft], Iterable[Problem]],
     parts: dict[str, Any] = {}
     broken: dict[str, set[str]] = {}
     fields = model.model_fields
-    problems += [Problem(name, "is not known here" + did_you_mean(name, fields)) for name in raw if name not in fields]
+    problems += [Problem(name, "is not known here" + _meant(name, fields, raw)) for name in raw if name not in fields]
     for name, info in fields.items():
         if name not in raw:
             if info.is_required():
@@ -145,6 +146,23 @@ def _checked(model: type[M], cross_checks: Callable[[Draft], Iterable[Problem]],
     if problems:
         raise DeclarationError(problems)
     return model.model_validate({name: parts[name] for name in fields if name in raw})
+
+
+def _meant(name: str, fields: Iterable[str], raw: Mapping[str, Any]) -> str:
+    """The end of a sentence that names a field that lies deeper in the scenario, where one is called so, or the nearest at the top."""
+    deeper = {path.rpartition(".")[2]: path for path in sorted(_paths(raw), key=len, reverse=True) if "." in path}
+    known = [*fields, *(deeper if not isinstance(raw[name], Mapping) or (name in deeper and deeper[name].count(".") == 1) else ())]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; did you mean {deeper[near[0]]!r}?" if near and near[0] in deeper else did_you_mean(name, fields)
+
+
+def _paths(raw: Any, above: str = "") -> Iterator[str]:
+    """The paths of everything below a table or a list."""
+    items = raw.items() if isinstance(raw, Mapping) else enumerate(raw) if isinstance(raw, list) else ()
+    for name, value in items:
+        path = f"{above}.{name}" if above else str(name)
+        yield path
+        yield from _paths(value, path) if above != "sources" else ()
 
 
 def _named_items(model: type[Component], name: str, items: Mapping[str, Any], problems: list[Problem]) -> tuple[dict[str, Any], set[str]]:

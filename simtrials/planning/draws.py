@@ -82,14 +82,25 @@ def at_draws(
     chosen = resolved(scenario, priors)
     if not chosen:
         raise SimtrialsError(
-            "declare what is left open: [priors] with the path of a field, such as "
-            '"endpoints.madrs.effects.active.points" = { kind = "normal", mean = 3.4, sd = 1.2 }'
+            "declare what is left open: [priors] with the path of a field and its distribution, such as "
+            f"{prior_example(scenario)}; or --prior 'PATH={{kind=...}}'"
         )
     if n_draws < FEWEST_DRAWS or n_replicates < 2:
         raise SimtrialsError(f"at least {FEWEST_DRAWS} draws and 2 replicates are needed, got {n_draws} and {n_replicates}")
     draws = drawn(chosen, n_draws, scenario.seed)
     points, silent = (Points.of(scenario, out, Workers(n_jobs or processors(), "auto", None, told)) for told in (progress, None))
     return Drawn(scenario, chosen, draws, points, _made(scenario, silent, draws, {}, 0), progress)
+
+
+def prior_example(scenario: Readable) -> str:
+    """A prior that this scenario can have, as a line of its file: on the first effect, around what is declared."""
+    for name, endpoint in scenario.endpoints.items():
+        for arm, effect in endpoint.effects.items():
+            size = effect.size_name
+            value = float(getattr(effect, size))
+            if size in EFFECTS and value:
+                return f'"endpoints.{name}.effects.{arm}.{size}" = {{ kind = "normal", mean = {value:g}, sd = {abs(value) / 2:.2g} }}'
+    return '"endpoints.NAME.effects.ARM.points" = { kind = "normal", mean = 3.4, sd = 1.2 }'
 
 
 def resolved(scenario: Readable, priors: Priors | None) -> dict[str, Distribution]:
@@ -110,9 +121,9 @@ def _made(scenario: Readable, points: Points, draws: Mapping[str, FloatArray], c
     if problems and not made:
         raise DeclarationError([problems[0], Problem("priors", f"none of {n_draws} draws can be simulated; look at path and unit")], scenario.name)
     if problems:
-        lost = n_draws - len(made)
-        more = [Problem("priors", f"{lost} of {n_draws} draws cannot be simulated; truncate the prior")] if len(problems) > 3 else []
-        raise DeclarationError([*problems[:3], *more], scenario.name)
+        cut = 'write { kind = "truncated", minimum = ..., maximum = ..., of = { kind = ... } }, or a narrower prior'
+        lost = Problem("priors", f"{n_draws - len(made)} of {n_draws} draws cannot be simulated, the first above; {cut}")
+        raise DeclarationError([problems[0], lost], scenario.name)
     return tuple(made)
 
 

@@ -72,6 +72,9 @@ def size_field(scenario: Readable, analysis: str, over: str | None) -> SizeField
     """
     if over is not None:
         endpoint, arm = _parts(scenario, over)
+        about, _ = _of_analysis(scenario, analysis)
+        if endpoint != about and not _is_touched(scenario, analysis, endpoint):
+            raise SimtrialsError(f"{over}: {analysis} is about {about}, which an effect on {endpoint} does not change; leave --over out")
     else:
         endpoint, arm = endpoint_and_arm(scenario, analysis)
     effects = scenario.endpoints[endpoint].effects
@@ -88,6 +91,14 @@ def size_field(scenario: Readable, analysis: str, over: str | None) -> SizeField
     if size == "risk" and math.isnan(risk):
         raise SimtrialsError(f"{path}: a risk can be looked for where the endpoint has a control_risk; state the effect as log_odds_ratio")
     return SizeField(path, size, float(getattr(effects[arm], size)), _largest(declared, size, effects[arm]), risk, good)
+
+
+def _is_touched(scenario: Readable, analysis: str, endpoint: str) -> bool:
+    """Whether an effect on another endpoint can change the result: the analysis uses it too, or patients leave for what they score there."""
+    if not isinstance(scenario, Scenario):
+        return True
+    leaves = any(getattr(one, "log_odds_per_point", 0) for one in scenario.departures.values())
+    return leaves or endpoint in str(scenario.analyses[analysis].model_dump(mode="json", exclude={"endpoint"}))
 
 
 def _parts(scenario: Readable, path: str) -> tuple[str, str]:

@@ -117,7 +117,7 @@ def _asked(
     if base is None:
         new |= {} if over else {"over": {_lowest(scenario): CUTS}}
         if analysis is None:
-            raise SimtrialsError(f"name the analysis that must reach the power; the scenario has {', '.join(scenario.analyses)}")
+            raise SimtrialsError(f"name the analysis that must reach the power, with --analysis; the scenario has {', '.join(scenario.analyses)}")
         asked = Enrollment.model_validate(new)
     else:
         asked = base.model_copy(update=new)

@@ -1,5 +1,6 @@
 """One scenario at many values of its fields: each point is simulated as far as it is asked for and stored, so that asking twice costs nothing."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +80,13 @@ class Shifted:
         return self.simulation.meanings()
 
 
+def _short(value: Any) -> str:
+    """A value in a label: a number with at most six digits, a table by its kind."""
+    if isinstance(value, Mapping):
+        return str(value.get("kind", "changed")).replace("_", " ")
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 @dataclass(slots=True)
 class Point:
     """The scenario at one set of values; simulated only when something is missing in its store."""
@@ -96,7 +104,7 @@ class Point:
     @property
     def label(self) -> str:
         """`n_patients 200`."""
-        return ", ".join(f"{path.rpartition('.')[2].replace('_', ' ')} {value}" for path, value in self.changes.items()) or "as declared"
+        return ", ".join(f"{path.rpartition('.')[2].replace('_', ' ')} {_short(value)}" for path, value in self.changes.items()) or "as declared"
 
     @property
     def simulation(self) -> Simulated:
@@ -236,5 +244,15 @@ class Points:
                 set_at(raw, path, value)
             return declared_from(without_none(raw), self.scenario.folder)
         except DeclarationError as error:
-            at = ", ".join(f"{path} = {value}" for path, value in changes.items())
-            raise located([Problem(f"at {at}: {found.place}", found.sentence) for found in error.problems], None, self.scenario.name) from None
+            raise located([_at(changes, found) for found in error.problems], None, self.scenario.name) from None
+
+
+def _at(changes: Mapping[str, Any], found: Problem) -> Problem:
+    """A fault at some values: `at PATH = VALUE`, and the place of the fault where that is another one."""
+    values = {path: f"{value:.6g}" if isinstance(value, float) else str(value) for path, value in changes.items()}
+    own = re.sub(r"\[(\d+)\]", r".\1", found.place)
+    if own in values:
+        rest = {path: value for path, value in values.items() if path != own}
+        beside = f" with {', '.join(f'{path} = {value}' for path, value in rest.items())}" if rest else ""
+        return Problem(f"at {own} = {values[own]}{beside}", found.sentence)
+    return Problem(f"at {', '.join(f'{path} = {value}' for path, value in values.items())}: {found.place}", found.sentence)

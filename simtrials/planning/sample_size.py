@@ -182,7 +182,8 @@ def feasible_numbers(scenario: Readable, most: int | None) -> Feasible:
     if isinstance(scenario, EvidenceScenario):
         if not isinstance(scenario.studies, Listed) or not scenario.studies.further:
             raise SimtrialsError(
-                "declare what a further trial is like: studies.further = [{ n_active = 50, n_control = 50, weeks = 8 }], and list studies.trials"
+                "declare what a further trial is like: studies.further = [{ n_active = 50, n_control = 50, weeks = 8 }], "
+                "in the file or as --set 'studies.further=[{n_active=50,n_control=50,weeks=8}]'; and list studies.trials"
             )
         there = sum(study.copies for study in (*scenario.studies.trials, *scenario.studies.further[1:]))
         return Feasible(FURTHER, 1, 1, most or 500, there, "")
@@ -198,7 +199,8 @@ def check_search(power: float, precision: float, budget: int, nominal: float) ->
     """Raises SimtrialsError where a number of a search makes no sense."""
     for name, value in (("power", power), ("precision", precision)):
         if not 0 < value < 1:
-            raise SimtrialsError(f"{name} must lie between 0 and 1, got {value:g}")
+            percent = f"; write {value / 100:g} for {value:g}%" if 1 < value < 100 else ""
+            raise SimtrialsError(f"{name} must lie between 0 and 1, got {value:g}{percent}")
     if budget < 5_000:
         raise SimtrialsError(f"the budget must be at least 5,000 simulated trials, got {budget:,}")
     if power <= nominal:

@@ -200,8 +200,9 @@ class Search:
         lower = self._look(self.feasible(self._ceiling / 4), 4 * FIRST)
         clear = top.value - lower.value > 2 * math.hypot(top.mcse, lower.mcse)
         quarter = self.told(self.feasible(self._ceiling / 4))
-        rest = "more might" if clear else f"no {self.noun} will: power is no higher than at {quarter}"
-        return f"no {self.noun} up to {self.told(self._ceiling)} reaches the target; power there is {100 * top.value:.1f}%, and {rest}"
+        rest = f"a larger {self.noun} might" if clear else f"no {self.noun} will: power is no higher than at {quarter}"
+        there = f"{100 * top.value:.1f} ± {100 * Z95 * top.mcse:.1f}%"
+        return f"no {self.noun} up to {self.told(self._ceiling)} reaches the target; power there is {there}, and {rest}"
 
     def _is_above(self, n: int) -> bool:
         """Whether power at the smallest number is clearly above the target already."""

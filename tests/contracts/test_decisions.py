@@ -187,7 +187,7 @@ ASKED = [
         pilot_value,
         {"decision": RULE, "priors": NORMAL},
         {"pilot": Pilot(n_patients=1), "n_draws": 20},
-        "at design.n_patients = 1: design.n_patients: must be",
+        "at design.n_patients = 1: must be",
     ),
 ]
 

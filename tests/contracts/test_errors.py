@@ -281,6 +281,19 @@ WAYS = {
         "no analysis called 'severty'; did you mean 'severity'?",
     ),
     "probability above 1": ({"target_power": 1.4}, "target_power: must be in (0, 1), got 1.4"),
+    "rate above 1 where a table is allowed too": (
+        {"departures.stopped": {"kind": "discontinuation", "rate": 12.0}},
+        "departures.stopped.rate: must be in [0, 1], got 12",
+    ),
+    "text where a number or a table is allowed": (
+        {"departures.stopped": {"kind": "discontinuation", "rate": "few"}},
+        "departures.stopped.rate: expected a number or a table, got 'few'",
+    ),
+    "rate of one arm above 1": (
+        {"departures.stopped": {"kind": "discontinuation", "rate": {"active": 12.0}}},
+        "departures.stopped.rate.active: must be in [0, 1], got 12",
+    ),
+    "field named without its table": ({"n_patients": 100}, "n_patients: is not known here; did you mean 'design.n_patients'?"),
     "grid of a field that is not there": ({"null_grid": {"design.n_patient": [100]}}, "is not known here; did you mean 'n_patients'?"),
 }
 

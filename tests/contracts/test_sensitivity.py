@@ -106,7 +106,7 @@ def test_every_value_that_a_scenario_cannot_have_is_told_at_once(tmp_path):
     with pytest.raises(DeclarationError) as found:
         sensitivity(trial(), {SD: (-1.0, 0.0), N: (1, 40)}, out=tmp_path)
     assert len(found.value.problems) == 3
-    assert "at endpoints.score.sd = -1.0" in str(found.value)
+    assert "at endpoints.score.sd = -1:" in str(found.value)
 
 
 def test_the_command_prints_writes_and_refuses(tmp_path):

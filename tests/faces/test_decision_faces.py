@@ -69,8 +69,8 @@ def test_a_bar_of_programs_adds_up_to_100(made):
 def test_the_sentence_of_decisions_has_both_wrong_ones(made):
     words = decisions_sentence(made["decisions, usual"])
     assert words.startswith("Averaged over what the priors leave open, ")
-    assert "where the true effect is at most 0.1, " in words
-    assert "where the true effect is at least 0.5, " in words
+    assert "where the true effect is at most 0.1 points, " in words
+    assert "where the true effect is at least 0.5 points, " in words
     assert "at least 0.5" not in decisions_sentence(made["decisions, harm"])
     assert rule_in_words(made["decisions, usual"]) == (
         "Go: lower one-sided 80% confidence limit above 0.1 and upper 90% limit above 0.5 points. Stop: that upper limit at most 0.5. "

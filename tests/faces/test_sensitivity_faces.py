@@ -78,16 +78,16 @@ def test_the_figure_of_another_analysis_can_be_asked_for(made):
 def test_sentences_name_what_moves_power_and_what_is_not_seen_to(made):
     found = made["two"]
     (first, second) = found.analyses["t_test"].swings
-    assert tornado_sentence(found, "t_test").startswith("Power in score, t test (t_test) moves most with score active points, from ")
+    assert tornado_sentence(found, "t_test").startswith("Power in score, t test (t_test) moves most with effect of active on score (points), from ")
     assert first.assumption.path == EFFECT
     assert f"at {second.at[1].value:g} to" in tornado_sentence(found, "t_test")
-    assert "no field is seen to move it: score sd." in tornado_sentence(made["nothing"], "t_test")
+    assert "no field is seen to move it: SD of score (points)." in tornado_sentence(made["nothing"], "t_test")
     assert tornado_sentence(made["sure"], "t_test").count("most") <= 1
     many = made["many"]
     words = overall_sentence(many, many.overall, "t_test")
     assert words.startswith("All at once, power in ")
-    assert "in 90 of 100 cases. Of its variance, alone or with others, these account for: score active points " in words
-    assert words.endswith("Most of it comes from score active points.")
+    assert "in 90 of 100 cases. Of its variance, alone or with others, these account for: effect of active on score (points) " in words
+    assert words.endswith("Most of it comes from effect of active on score (points).")
     assert overall_sentence(many, many.overall, list(many.analyses)[-1]).endswith("its variance is not apportioned.")
     assert many.overall.paths == (EFFECT, SD, "endpoints.score.mean")
     assert "Without patients and allocation, which have alternatives" in " ".join(many.summary().split())

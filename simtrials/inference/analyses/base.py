@@ -20,7 +20,7 @@ OneSidedLevel = Annotated[float, Within(0, 0.5, open_low=True, open_high=True)]
 AnalysisSet = Literal["all_randomised", "post_baseline", "completers"]
 Missing = Literal["excluded", "non_response", "locf", "bocf"]
 SETS = {
-    "all_randomised": "all randomised",
+    "all_randomised": "all randomized",
     "post_baseline": "at least one visit after baseline",
     "completers": "seen at the last visit",
 }

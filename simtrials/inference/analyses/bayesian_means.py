@@ -63,7 +63,7 @@ class NormalPart(Component):
     """One normal distribution of a prior of a mean."""
 
     weight: Probability = Field(default=1.0, description="share of the prior")
-    mean: Finite = Field(description="mean of the arm, in the unit of the outcome that is analysed")
+    mean: Finite = Field(description="mean of the arm, in the unit of the outcome that is analyzed")
     sd: Positive = Field(description="standard deviation of what is known of that mean")
 
 

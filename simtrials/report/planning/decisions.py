@@ -12,9 +12,9 @@ from simtrials.planning.hypercube import Mean
 from simtrials.report import look, numbers
 from simtrials.report.figures.canvas import apart, finished, number_axis, round_steps, save, sheet, styled, text_width
 from simtrials.report.names import Unit, unit_of
+from simtrials.report.planning.labels import field_with_unit
 from simtrials.report.planning.text import (
     draws_in_words,
-    field_in_words,
     in_percent,
     left_open,
     mean_in_percent,
@@ -57,7 +57,8 @@ def decisions_sentence(found: Decisions) -> str:
     parts = [f"{average} and {mean_per_hundred(stop.value, stop.mcse)} in stop"]
     false_go, false_stop = found.given("go", "at_lower_reference"), found.given("stop", "at_target")
     low, high = shown(found, found.rule.lower_reference), shown(found, found.rule.target)
-    parts += [_wrong(false_go, "go", f"at most {low}"), _wrong(false_stop, "stop", f"at least {high}")]
+    unit = unit_of(found.scenario, found.analysis).name
+    parts += [_wrong(false_go, "go", f"at most {low} {unit}"), _wrong(false_stop, "stop", f"at least {high} {unit}")]
     return "; ".join(part for part in parts if part) + "."
 
 
@@ -67,7 +68,7 @@ def _wrong(mean: Mean, outcome: str, where: str) -> str:
 
 def decisions_summary(found: Decisions) -> str:
     """The sentence, the rule, and a table of decisions overall, by the true effect and at the declared values."""
-    opened = listed([field_in_words(path) for path in found.priors])
+    opened = listed([field_with_unit(found.scenario, path) for path in found.priors])
     head = f"{found.scenario.name}: go, consider or stop by {name_in_words(found.scenario, found.analysis)}, over what is left open of {opened}"
     table = [["", "draws, %", *(f"{outcome}, %" for outcome in OUTCOMES)]]
     table.append(["all draws", "100", *(mean_in_percent(found.average(outcome), found.n_replicates) for outcome in OUTCOMES)])
@@ -83,10 +84,11 @@ def decisions_summary(found: Decisions) -> str:
     table.append([f"declared: true effect {_truth(found)}", "", *declared])
     notes = [f"No draw has a {words}: nothing can be said of it." for words in empty]
     if found.n_unsure:
-        notes.append(f"{numbers.whole(found.n_unsure)} true effects are too near a reference value to be told from it.")
+        near = "1 true effect is" if found.n_unsure == 1 else f"{numbers.whole(found.n_unsure)} true effects are"
+        notes.append(f"{near} too near a reference value to be told from it.")
     notes.append(f"{numbers.whole(found.n_failed)} of all trials could not be analyzed and count as consider.")
     notes.append(f"±: 95% Monte Carlo interval. {draws_in_words(found.scenario, found.n_draws, found.n_replicates)}")
-    lines = [paragraph(head), paragraph(decisions_sentence(found)), aligned(table, right=(1, 2, 3, 4), flexible=(2, 3, 4, 0))]
+    lines = [paragraph(head), paragraph(decisions_sentence(found)), aligned(table, right=(1, 2, 3, 4), flexible=(0, 3, 2, 4))]
     return "\n".join([*lines, paragraph(rule_in_words(found), INDENT), paragraph(" ".join(notes), INDENT)])
 
 

@@ -48,7 +48,7 @@ def effect_summary(found: DetectableEffect) -> str:
     lines = [paragraph(head[0].upper() + head[1:], INDENT), paragraph(f"{field}; {cost}", INDENT)]
     rest = [f"{name_in_words(found.scenario, name)} {in_percent(share)}" for name, share in found.others.items() if name != found.analysis]
     if rest:
-        lines.append(paragraph(f"with that effect: {', '.join(rest)}", INDENT))
+        lines.append(paragraph(f"with that effect: {'; '.join(rest)}", INDENT))
     return "\n".join(lines)
 
 

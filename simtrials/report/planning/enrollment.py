@@ -187,7 +187,7 @@ def values_table(found: WhomToEnroll, shape: UnderShape) -> Table:
     heads = [
         f"{what}{f', {unit}' if unit else ''}",
         *_heads(found),
-        f"{name_in_words(found.scenario, found.asked.analysis, alone=True)} with {numbers.whole(found.scenario.design.n_patients)}, %",
+        f"{name_in_words(found.scenario, found.asked.analysis, alone=True)} with {numbers.whole(found.scenario.design.n_patients)} patients, %",
     ]
     rows = [
         [numbers.plain(c.value) if isinstance(c.value, int | float) else str(c.value), *_cells(found, c), in_percent(c.shares[found.asked.analysis])]
@@ -257,7 +257,8 @@ def _cells(found: WhomToEnroll, choice: Choice) -> list[str]:
     if took is None:
         return [numbers.DASH] * len(_heads(found))
     cells = [f"{numbers.whole(choice.found.n or 0)} ± {numbers.whole(((choice.found.upper or 0) - (choice.found.lower or 0)) / 2)}"]
-    cells.append(numbers.whole(_third(took.screened.value)))
+    screened, low, high = (numbers.whole(_third(one)) for one in (took.screened.value, took.screened.lower, took.screened.upper))
+    cells.append(screened if found.scenario.costs is not None else f"{screened} ({low} to {high})")
     cells += [numbers.fixed(took.months.value, 0)] if found.scenario.recruitment is not None else []
     if found.scenario.costs is not None:
         spread = (value / money_scale(found)[0] for value in (took.cost.value, took.cost.lower, took.cost.upper))

@@ -23,7 +23,7 @@ from simtrials.report import look, numbers
 from simtrials.report.figures.canvas import Sheet, apart, finished, number_axis, round_steps, save, sheet, styled, text_width, wrapped
 from simtrials.report.planning.contours import Contours, beside, contour_drawing, has_contours
 from simtrials.report.planning.fitted import HOW_DRAWN, fitted
-from simtrials.report.planning.labels import axis_label
+from simtrials.report.planning.labels import axis_label, field_with_unit
 from simtrials.report.planning.text import assurance_sentence, field_in_words, name_in_words
 
 BODY_MM, LEFT_MM, RIGHT_MM, BOTTOM_MM, TOP_MM = 84.0, 13.0, 46.0, 12.5, 5.0
@@ -88,7 +88,7 @@ class PowerCurves:
         low, high = min(every) - pad, max(every) + pad
         axes.set_xlim(low, high)
         axes.set_ylim(0, 104)
-        number_axis(axes.xaxis, round_steps(low, high))
+        number_axis(axes.xaxis, round_steps(low, high) if min(every) < max(every) else every[:1])
         number_axis(axes.yaxis, [0, 20, 40, 60, 80, 100])
         axes.set_xlabel(self.x_label)
         axes.set_ylabel("power (%)")
@@ -176,7 +176,7 @@ def curve_drawing(curve: PowerCurve) -> PowerCurves:
         curves.append(
             Curve(name_in_words(curve.scenario, name), x, [point.shares[name] for point in curve.points], exact, beside(curve.scenario, path))
         )
-    words = field_in_words(path)
+    words = field_with_unit(curve.scenario, path)
     title, label = f"Power over {words}: {curve.scenario.name}", axis_label(curve.scenario, path)
     return PowerCurves(
         title,

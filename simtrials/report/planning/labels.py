@@ -3,10 +3,21 @@
 from simtrials.engine.evidence.scenario import EvidenceScenario
 from simtrials.engine.files import Readable
 from simtrials.report.names import spoken, spoken_assay
-from simtrials.report.planning.text import field_in_words
 
 SIZES = {"points": "{unit}", "mean_points": "{unit}", "smd": "SMD", "mean_smd": "SMD", "log_odds_ratio": "log odds ratio", "odds_ratio": "odds ratio"}
 """Units of the size of an effect, by its field."""
+
+
+def field_in_words(path: str) -> str:
+    """`patients`, or the last two names of a path: `tau madrs`, `eligibility at least`."""
+    known = {"design.n_patients": "patients", "studies.further.0.copies": "further trials"}
+    names = [part for part in path.split(".") if not part.isdigit() and part != "design"]
+    return known.get(path, " ".join(names[-2:]).replace("_", " "))
+
+
+def field_with_unit(scenario: Readable, path: str) -> str:
+    """`patients`, `effect of active on MADRS (SMD)`, `lowest CRP admitted (mg/L)`: a field as a table or a sentence names it."""
+    return "patients" if path == "design.n_patients" else axis_label(scenario, path)
 
 
 def axis_label(scenario: Readable, path: str) -> str:

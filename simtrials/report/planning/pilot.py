@@ -81,7 +81,7 @@ def pilot_summary(found: PilotValue) -> str:
         table += [_row(f"cost, thousand {currency}, {words}", cost, 0, 1e-3)] if cost is not None else []
     declared = [f"{name_in_words(found.scenario, name)} {in_percent(share)}" for name, share in found.declared_trial.items()]
     notes = [
-        f"At the declared values, %: trial is run {in_percent(found.declared_share)}; benefit shown in {', '.join(declared)}.",
+        f"At the declared values, %: trial is run {in_percent(found.declared_share)}; benefit shown in {'; '.join(declared)}.",
         "Assumed: the same design with fewer patients of its own, data not pooled, nothing of the trial changed by the pilot's result, the trial "
         "begins when the pilot is over, prices and sites of a trial.",
         f"±: 95% Monte Carlo interval; differences at the same draws. {draws_in_words(found.scenario, found.n_draws, found.n_replicates)}",

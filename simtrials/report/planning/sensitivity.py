@@ -11,8 +11,9 @@ from simtrials.engine.files import Readable
 from simtrials.planning.points import Share
 from simtrials.planning.sensitivity import Apportioned, Difference, GlobalSensitivity, Sensitivity, Swing, Tornado
 from simtrials.report import numbers
+from simtrials.report.planning.labels import field_in_words, field_with_unit
 from simtrials.report.planning.rescaled import rescaled_note
-from simtrials.report.planning.text import field_in_words, in_percent, name_in_words
+from simtrials.report.planning.text import in_percent, name_in_words
 from simtrials.report.sentences import listed
 from simtrials.report.text import INDENT, aligned, paragraph
 from simtrials.stats.sobol import SETS, t_quantile
@@ -24,13 +25,16 @@ MOST_TABLES = 2
 """Analyses with tables of their own; more are told in sentences."""
 
 
-def fields_in_words(paths: Sequence[str]) -> dict[str, str]:
-    """`madrs active mean smd`, `stopped rate`, `patients`: each path without the names of tables; whole where two would read alike."""
+def fields_in_words(paths: Sequence[str], scenario: Readable | None = None) -> dict[str, str]:
+    """`effect of active on MADRS (SMD)`, `stopped rate`, `patients`: what a field is, where the scenario tells, else its path without the names
+    of tables; whole where two would read alike.
+    """
     short = {}
     for path in paths:
         parts = [part for part in path.split(".") if not part.isdigit() and part not in LEFT_OUT]
-        known = field_in_words(path)
-        short[path] = known if known in ("patients", "further trials") else " ".join(parts).replace("_", " ")
+        plain, known = field_in_words(path), field_with_unit(scenario, path) if scenario is not None else field_in_words(path)
+        told = known != plain or known in ("patients", "further trials")
+        short[path] = known if told else " ".join(parts).replace("_", " ")
     words = list(short.values())
     return {path: text if words.count(text) == 1 else path for path, text in short.items()}
 
@@ -49,7 +53,7 @@ def value_in_words(value: object) -> str:
 
 def sensitivity_summary(found: Sensitivity) -> str:
     """For each analysis which field matters most, and power at every value; then the shares of variance."""
-    fields = fields_in_words([one.path for one in found.assumptions])
+    fields = fields_in_words([one.path for one in found.assumptions], found.scenario)
     tables = len(found.analyses) <= MOST_TABLES
     blocks = [paragraph(f"{found.scenario.name}: which assumption matters most for power?")]
     for name, tornado in found.analyses.items():
@@ -73,7 +77,7 @@ def noun(scenario: Readable) -> str:
 
 def tornado_sentence(found: Sensitivity, name: str) -> str:
     """`Power in severity moves most with the stopped rate, from 54% at 0.26 to 68% at 0.04.`"""
-    tornado, fields = found.analyses[name], fields_in_words([one.path for one in found.assumptions])
+    tornado, fields = found.analyses[name], fields_in_words([one.path for one in found.assumptions], found.scenario)
     base = tornado.base
     if base.failed == base.of:
         return f"No result: none of the simulated {noun(found.scenario)} could be analyzed for {name_in_words(found.scenario, name)}."
@@ -143,7 +147,7 @@ def plus_minus(difference: Difference) -> str:
 
 def overall_sentence(found: Sensitivity, overall: GlobalSensitivity, name: str) -> str:
     """`All at once, power in severity lies between 31 and 90% in 90 of 100 cases; the stopped rate accounts for 5 to 12% of its variance.`"""
-    one, fields = overall.analyses[name], fields_in_words([assumption.path for assumption in found.assumptions])
+    one, fields = overall.analyses[name], fields_in_words([assumption.path for assumption in found.assumptions], found.scenario)
     low, high = (numbers.fixed(100 * float(value), 0) for value in np.quantile(one.powers, (0.05, 0.95)))
     start = f"All at once, power in {name_in_words(found.scenario, name)} lies between {low} and {high}% in 90 of 100 cases"
     total = one.indices.total_order
@@ -210,7 +214,7 @@ def _notes(found: Sensitivity) -> str:
     parts.append(f"Differences are paired, in percentage points. {numbers.whole(failed)} failed.")
     if len(found.analyses) > MOST_TABLES:
         parts.append("Every number: --json, or ask for one analysis.")
-    fields = fields_in_words([one.path for one in found.assumptions])
+    fields = fields_in_words([one.path for one in found.assumptions], found.scenario)
     if quantiles := [fields[one.path] for one in found.assumptions if one.from_prior]:
         parts.append(f"At 5% and 95% of the prior: {listed(quantiles)}.")
     if rounded := [f"{fields[one.path]} (multiples of {one.step})" for one in found.assumptions if one.step is not None and one.step > 1]:

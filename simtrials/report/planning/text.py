@@ -16,6 +16,8 @@ from simtrials.report import numbers
 from simtrials.report.evidence.rows import labels_of as synthesis_labels
 from simtrials.report.evidence.rows import question_of as question_of_synthesis
 from simtrials.report.names import labels_of, question_of
+from simtrials.report.planning.labels import field_in_words as field_in_words
+from simtrials.report.planning.labels import field_with_unit
 from simtrials.report.planning.rescaled import rescaled_note
 from simtrials.report.sentences import listed
 from simtrials.report.text import INDENT, aligned, paragraph
@@ -32,13 +34,6 @@ def name_in_words(scenario: Readable, name: str, alone: bool = False) -> str:
     return question if questions.count(question) == 1 or alone else f"{question}, {label}"
 
 
-def field_in_words(path: str) -> str:
-    """`patients`, or the last two names of a path: `tau madrs`, `eligibility at least`."""
-    known = {"design.n_patients": "patients", "studies.further.0.copies": "further trials"}
-    names = [part for part in path.split(".") if not part.isdigit() and part != "design"]
-    return known.get(path, " ".join(names[-2:]).replace("_", " "))
-
-
 def in_percent(share: Share) -> str:
     """`80.1 ± 0.5`; a dash where nothing could be analyzed."""
     return numbers.DASH if share.failed == share.of else numbers.share(share.shown, share.of)
@@ -50,7 +45,7 @@ MOST_COLUMNS = 4
 
 def curve_summary(curve: PowerCurve) -> str:
     """The table of a power curve: a row for each point, or for each point and analysis."""
-    heads = [field_in_words(path) for path in curve.over]
+    heads = [field_with_unit(curve.scenario, path) for path in curve.over]
     exact = [name for name in curve.analyses if any(name in point.closed_form for point in curve.points)]
     table = _wide(curve, heads, exact) if len(curve.analyses) + len(exact) <= MOST_COLUMNS else _long(curve, heads, exact)
     counts = {share.of for point in curve.points for share in point.shares.values()}
@@ -70,7 +65,7 @@ def _wide(curve: PowerCurve, heads: list[str], exact: list[str]) -> str:
     for point in curve.points:
         shown = [in_percent(point.shares[name]) for name in curve.analyses]
         lines.append([*(_value(value) for value in point.values), *shown, *(_known(point.closed_form, one) for one in exact)])
-    return aligned(lines, right=tuple(range(len(lines[0]))), flexible=tuple(range(len(heads), len(lines[0]))))
+    return aligned(lines, right=tuple(range(len(lines[0]))), flexible=(*range(len(heads)), *range(len(heads), len(lines[0]))))
 
 
 def _long(curve: PowerCurve, heads: list[str], exact: list[str]) -> str:
@@ -112,7 +107,7 @@ def size_summary(size: SampleSize) -> str:
     lines.append(paragraph("; ".join(part for part in (size.feasible.why, size.teeth, cost) if part), INDENT))
     rest = [f"{name_in_words(size.scenario, name)} {in_percent(share)}" for name, share in size.others.items() if [name] != list(size.analyses)]
     if rest:
-        lines.append(paragraph(f"at {numbers.whole(found.n)} {what}: {', '.join(rest)}", INDENT))
+        lines.append(paragraph(f"at {numbers.whole(found.n)} {what}: {'; '.join(rest)}", INDENT))
     return "\n".join(lines)
 
 
@@ -172,7 +167,11 @@ def ceiling_sentence(found: Assurance) -> str:
 
 def assurance_summary(found: Assurance) -> str:
     """What to expect of the first analysis in words, a table of all, and the most that any number of patients can reach."""
-    lines = [paragraph(f"{found.scenario.name}: averaged over what is left open of {listed([field_in_words(path) for path in found.priors])}")]
+    lines = [
+        paragraph(
+            f"{found.scenario.name}: averaged over what is left open of {listed([field_with_unit(found.scenario, path) for path in found.priors])}"
+        )
+    ]
     lines.append(paragraph(assurance_sentence(found, next(iter(found.analyses)))))
     table = [["analysis", "averaged, %", "at declared values, %", "5 to 95% of draws, %"]]
     for name, one in found.analyses.items():

@@ -78,7 +78,7 @@ class TornadoDrawing:
         self._declared(axes, page, width, height)
         for i, row in enumerate(self.rows):
             self._row(axes, page, i, row)
-        page.text(LEFT_MM + width + 2.0, BOTTOM_MM + height + 3.0, "moves by\n(points)", look.NOTE_PT, color=look.SECONDARY)
+        page.text(LEFT_MM + width + 2.0, BOTTOM_MM + height + 3.0, "moves by\n(% points)", look.NOTE_PT, color=look.SECONDARY)
         if self.apportioned:
             self._variance(page, height)
         return finished(page)
@@ -179,7 +179,7 @@ def tornado_drawing(found: Sensitivity, analysis: str | None = None) -> TornadoD
     name = next(iter(found.analyses)) if analysis is None else analysis
     if name not in found.analyses:
         raise SimtrialsError(f"no sensitivity of an analysis called {name!r}{did_you_mean(name, found.analyses)}")
-    tornado, fields = found.analyses[name], fields_in_words([one.path for one in found.assumptions])
+    tornado, fields = found.analyses[name], fields_in_words([one.path for one in found.assumptions], found.scenario)
     rows = []
     for swing in tornado.swings:
         assumption = swing.assumption

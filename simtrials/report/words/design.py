@@ -50,7 +50,7 @@ def _allocation(scenario: Scenario) -> str:
 
 
 def comparison_in_words(scenario: Scenario, name: str) -> str:
-    """`Active is compared with placebo in change of MADRS at week 8 by ANCOVA (covariates ...; all randomised; two-sided alpha .05).`"""
+    """`Active is compared with placebo in change of MADRS at week 8 by ANCOVA (covariates ...; all randomized; two-sided alpha .05).`"""
     analysis = scenario.analyses[name]
     details = [f"covariates {listed([spoken_in(text, scenario) for text in analysis.covariate_names])}"] if analysis.covariate_names else []
     details += [f"patients: {SETS[analysis.analysis_set]}" + (f", {spoken_in(analysis.where, scenario)}" if analysis.where else "")]
