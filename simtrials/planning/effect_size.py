@@ -72,7 +72,7 @@ def size_field(scenario: Readable, analysis: str, over: str | None) -> SizeField
     """
     if over is not None:
         endpoint, arm = _parts(scenario, over)
-        about, _ = _of_analysis(scenario, analysis)
+        about, _ = endpoint_and_arm(scenario, analysis)
         if endpoint != about and not _is_touched(scenario, analysis, endpoint):
             raise SimtrialsError(f"{over}: {analysis} is about {about}, which an effect on {endpoint} does not change; leave --over out")
     else:
