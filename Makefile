@@ -13,8 +13,11 @@ demo: install
 test: install
 	$(MAKE) -j 3 lint types unit
 
+# Searches on every design, settings of the review and rows of published simulations that take long.
+LONG := $(addprefix tests/statistical/test_,sample_size.py detectable_effect.py review_2026.py published_simulations.py)
+
 test-long: install
-	SIMTRIALS_LONG=1 $(BIN)/python -m pytest -n auto tests/statistical/test_sample_size.py tests/statistical/test_detectable_effect.py
+	SIMTRIALS_LONG=1 $(BIN)/python -m pytest -n auto --dist loadfile $(LONG)
 
 install: .venv/.installed
 

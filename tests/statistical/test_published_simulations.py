@@ -1,10 +1,11 @@
 """Published simulation studies, reproduced by the scenario files that ship as examples: Carter 2019 and Friedrich 2008.
 
 A number agrees when it lies within the tolerance of its row, which was set from the replicates of the publication. A row that does not is run
-once more with ten times the replicates, alone, and must agree then.
+once more with ten times the replicates, alone, and must agree then. The rows that need it are looked at in the long tests (make test-long).
 """
 
 import itertools
+import os
 import re
 
 import pandas as pd
@@ -32,6 +33,9 @@ LEFT_OUT = {"EM23836"}
 estimates there all the same (coverage .76), and ours says that it cannot; of the others .86 are covered."""
 
 
+REPEATED = set() if os.environ.get("SIMTRIALS_LONG") else {"EM23802"}
+
+
 def numbers_of(text):
     return [float(number) for number in re.findall(r"(?:delta|tau|k|SMD)=(\d*\.?\d+)", text)]
 
@@ -48,7 +52,7 @@ def carter(tmp_path_factory):
     return made, dict(zip(order, made.sweep_cells(), strict=True))
 
 
-@pytest.mark.parametrize("row", list(CARTER[~CARTER["id"].isin(LEFT_OUT)].itertuples()), ids=lambda row: row.id)
+@pytest.mark.parametrize("row", list(CARTER[~CARTER["id"].isin(LEFT_OUT | REPEATED)].itertuples()), ids=lambda row: row.id)
 def test_carter_2019(carter, row, tmp_path):
     made, cells = carter
     delta, tau, _ = numbers_of(row.dataset_or_setting)
