@@ -1,13 +1,16 @@
 """Whom to enroll: for each value of a rule, what a trial with the same power takes, and what the same number of patients shows."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
+from scipy.special import ndtri
+
 from simtrials.core.errors import DeclarationError, Problem, SimtrialsError
-from simtrials.engine.declared import SCENARIO
 from simtrials.engine.enrollment import Enrollment, Rival, Shape
 from simtrials.engine.files import read_trial
 from simtrials.engine.run import processors
@@ -22,6 +25,8 @@ from simtrials.planning.search import Found, Search
 from simtrials.trial.eligibility import Limits
 from simtrials.trial.prepare import build
 
+AS_DECLARED = "as declared"
+"""What progress is told about: the question as a whole."""
 CUTS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
 """Lowest values that are looked at where none are declared."""
 
@@ -71,15 +76,17 @@ def whom_to_enroll(
     path = next(iter(asked.over))
     _check(declared, asked, path, n_replicates, precision, most)
     plan = _plan(declared, asked, path)
-    count = _Count(progress, sum(len(values) + len(rivals) for _, values, rivals in plan.values()))
-    points = Points.of(declared, out, Workers(n_jobs or processors(), "auto", None, count.told))
+    workers = n_jobs or processors()
+    count = _Count(progress, sum(len(values) + len(rivals) for _, values, rivals in plan.values()), workers == 1)
+    points = Points.of(declared, out, Workers(1, "serial", None, count.told))
     search = _Searcher(declared, points, asked, n_replicates, precision, trials, most)
     search.try_all(plan)
+    choices = list(_side_by_side(search.value, [pair for _, values, _ in plan.values() for pair in values], workers, count))
+    designs = list(_side_by_side(search.design, [rival for _, _, rivals in plan.values() for rival in rivals], workers, count))
     shapes = []
     for name, (label, values, rivals) in plan.items():
-        choices = tuple(count.after(search.value(value, changes)) for value, changes in values)
-        designs = tuple(count.after(search.design(rival, changes, analysis, also)) for rival, changes, analysis, also in rivals)
-        shapes.append(UnderShape(name, label, choices, designs))
+        shapes.append(UnderShape(name, label, tuple(choices[: len(values)]), tuple(designs[: len(rivals)])))
+        del choices[: len(values)], designs[: len(rivals)]
     analyses = tuple(shapes[0].choices[0].shares)
     return WhomToEnroll(declared, asked, path, tuple(shapes), analyses, search.spent, time.perf_counter() - started, left_out)
 
@@ -90,17 +97,35 @@ class _Count:
 
     progress: Progress | None
     total: int
+    serial: bool
     done: int = 0
+    busy: bool = False
+    """whether anything had to be simulated"""
 
     def told(self, *_: object) -> None:
-        """Trials go on."""
-        if self.progress:
-            self.progress(SCENARIO, self.done, self.total)
+        """Trials go on; who calls may be a thread, which must not be interrupted."""
+        self.busy = True
+        if self.serial and self.progress:
+            self.progress(AS_DECLARED, self.done, self.total)
 
-    def after(self, choice: Choice) -> Choice:
+    def after(self) -> None:
         """One more is done."""
         self.done += 1
-        return choice
+        if self.busy and not self.serial and self.progress:
+            self.progress(AS_DECLARED, self.done, self.total)
+
+
+def _side_by_side(work: Callable[..., Choice], tasks: Sequence[tuple[Any, ...]], n_jobs: int, count: _Count) -> Iterator[Choice]:
+    """Choices in the order of their tasks; none depends on another, so that any number of workers finds the same."""
+    if n_jobs == 1:
+        found: Iterable[Choice] = (work(*task) for task in tasks)
+    else:
+        from joblib import Parallel, delayed
+
+        found = Parallel(return_as="generator", backend="threading", n_jobs=n_jobs)(delayed(work)(*task) for task in tasks)
+    for choice in found:
+        count.after()
+        yield choice
 
 
 Values = list[tuple[Any, dict[str, Any]]]
@@ -187,7 +212,7 @@ def _label(name: str, rival: Rival) -> str:
 
 @dataclass(slots=True)
 class _Searcher:
-    """Works out one choice after another; each search starts where the last one ended."""
+    """Works out choices; those of the same scenario after each other, others in any order."""
 
     declared: Scenario
     points: Points
@@ -196,10 +221,15 @@ class _Searcher:
     precision: float
     trials: int
     most: int
-    spent: int = 0
-    _start: int = 0
+    _spent: list[int] = field(default_factory=list)
+    _locks: dict[str, Lock] = field(default_factory=lambda: defaultdict(Lock))
     _funnels: dict[tuple[str, str], Funnel] = field(default_factory=dict)
     _found: dict[tuple[str, str], Found] = field(default_factory=dict)
+
+    @property
+    def spent(self) -> int:
+        """Trials that the answers stand on."""
+        return sum(self._spent)
 
     def try_all(self, plan: Mapping[str, tuple[str, Values, Rivals]]) -> None:
         """Every value, shape and design is made ready and screened before anything is simulated.
@@ -256,34 +286,42 @@ class _Searcher:
 
     def value(self, value: Any, changes: Mapping[str, Any]) -> Choice:
         """One value of the rule: power at the declared number, what the wanted power takes, what the budget buys."""
+        with self._locks[self.points.at(changes).known]:
+            return self._value(value, changes)
+
+    def _value(self, value: Any, changes: Mapping[str, Any]) -> Choice:
         point = self.points.at(changes)
         names = self.declared.primary or tuple(self.declared.analyses)
         names = tuple(dict.fromkeys([self.asked.analysis, *names])) if self.asked.analysis not in names else names
         shares = {name: point.share([name], self.n_replicates) for name in names}
-        self.spent += self.n_replicates
-        made, found = self._search(changes, self.asked.analysis)
+        self._spent.append(self.n_replicates)
+        made, found = self._search(changes, self.asked.analysis, shares[self.asked.analysis])
         takes = takes_of(_trial(self.points.at(changes).scenario), made, found)
         affordable, bought, capped = self._bought(changes, made)
         return Choice(_plain(value), value, self.asked.analysis, made, shares, found, takes, affordable, bought, capped)
 
     def design(self, label: str, changes: Mapping[str, Any], analysis: str, also: tuple[str, ...]) -> Choice:
         """One design: what the wanted power takes, and the power of other analyses there."""
+        with self._locks[self.points.at(changes).known]:
+            return self._design(label, changes, analysis, also)
+
+    def _design(self, label: str, changes: Mapping[str, Any], analysis: str, also: tuple[str, ...]) -> Choice:
         made, found = self._search(changes, analysis)
         shares = {}
         if found.n is not None:
             point = self.points.at({**changes, PATIENTS: found.n})
             shares = {name: point.share([name], self.n_replicates) for name in (analysis, *also)}
-            self.spent += self.n_replicates
+            self._spent.append(self.n_replicates)
         return Choice(label, None, analysis, made, shares, found, takes_of(_trial(self.points.at(changes).scenario), made, found))
 
-    def _search(self, changes: Mapping[str, Any], analysis: str) -> tuple[Funnel, Found]:
+    def _search(self, changes: Mapping[str, Any], analysis: str, seen: Share | None = None) -> tuple[Funnel, Found]:
         """Screening and the number that reaches the power; a design that is a value of the rule as well has the same answer."""
         key = (self.points.at(changes).known, analysis)
         if key not in self._found:
-            self._found[key] = self._searched(changes, analysis)
+            self._found[key] = self._searched(changes, analysis, seen)
         return self._screened(changes, analysis), self._found[key]
 
-    def _searched(self, changes: Mapping[str, Any], analysis: str) -> Found:
+    def _searched(self, changes: Mapping[str, Any], analysis: str, seen: Share | None) -> Found:
         here = _trial(self.points.at(changes).scenario)
         numbers = feasible_numbers(here, self.most)
 
@@ -292,9 +330,9 @@ class _Searcher:
 
         nominal = here.analyses[analysis].nominal
         search = Search(simulate, self.asked.power, numbers.step, numbers.least, numbers.most, nominal, self.precision, self.trials)
-        found = search.run(min(max(self._start or here.design.n_patients, numbers.least), numbers.most))
-        self.spent += found.replicates
-        self._start = found.n or 0
+        start = _first_guess(here.design.n_patients, seen, self.asked.power, nominal)
+        found = search.run(min(max(start, numbers.least), numbers.most))
+        self._spent.append(found.replicates)
         return found
 
     def _bought(self, changes: Mapping[str, Any], made: Funnel) -> tuple[int | None, Share | None, bool]:
@@ -307,9 +345,17 @@ class _Searcher:
         n = _largest(lambda n: expected_cost(here, made, n), self.asked.budget, numbers.step, numbers.least, numbers.most)
         if n is None:
             return None, None, False
-        self.spent += self.n_replicates
+        self._spent.append(self.n_replicates)
         capped = n + numbers.step > numbers.most and expected_cost(here, made, n + numbers.step) <= self.asked.budget
         return n, self.points.at({**changes, numbers.path: n}).share([self.asked.analysis], self.n_replicates), capped
+
+
+def _first_guess(n: int, seen: Share | None, power: float, nominal: float) -> int:
+    """Where a search begins, by the power that n patients have: on the line in sqrt(n) through it and no effect; n where that tells nothing."""
+    if seen is None:
+        return n
+    without, here = float(ndtri(nominal)), float(ndtri((seen.shown + 0.5) / (seen.of + 1)))
+    return round(n * min(((float(ndtri(power)) - without) / (here - without)) ** 2, 64.0)) if here > without + 0.2 else n
 
 
 def _trial(scenario: Any) -> Scenario:

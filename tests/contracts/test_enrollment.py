@@ -179,6 +179,13 @@ def test_a_design_that_is_a_value_too_has_the_same_answer(found):
         assert answer(shape.designs[1]) == answer(shape.choices[1])
 
 
+def test_any_number_of_workers_finds_the_same(found, tmp_path):
+    calls = []
+    again = whom_to_enroll(marked(), n_replicates=1024, precision=0.05, n_jobs=2, out=tmp_path, progress=lambda *told: calls.append(told))
+    assert again.to_dict() == found.to_dict()
+    assert calls[-1] == ("as declared", 10, 10)
+
+
 def test_asking_again_simulates_nothing_and_says_the_same(found, place):
     calls = []
     again = whom_to_enroll(marked(), n_replicates=1024, precision=0.05, n_jobs=1, out=place, progress=lambda *told: calls.append(told))
