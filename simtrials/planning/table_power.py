@@ -33,14 +33,6 @@ BLOCKS_SEEN = 4
 """Blocks of 256 trials off which events and patients by arm are read."""
 MOST_TRIALS = 40
 """Trials over whose numbers by arm is averaged where these differ from trial to trial."""
-NOT_SEEN = 1e-4
-"""Difference in power that no simulation of a search would see."""
-LARGEST_ARM = 500
-"""With more patients in an arm the teeth span less than a percent of their number (from crest to trough about 4 in 100 at 100 per arm)."""
-BLOCKS_SEEN = 4
-"""Blocks of 256 trials off which events and patients by arm are read."""
-MOST_PAIRS = 15
-"""Pairs of arm sizes over which is averaged; where trials differ more, the teeth are smeared."""
 
 
 STAYS = "power is saw-toothed in n; it reaches the target there and at all larger numbers"
