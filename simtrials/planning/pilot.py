@@ -68,7 +68,10 @@ class PilotValue:
     declared_pilot: Decided
     declared_trial: Mapping[str, Share]
     n_replicates: int
+    n_failed_pilots: int
+    """pilots that could not be analyzed, of all draws"""
     n_failed: int
+    """analyses of trials that could not be made, of all draws"""
 
     @property
     def n_draws(self) -> int:
@@ -149,6 +152,7 @@ class PilotValue:
             "priors": {path: prior.model_dump(mode="json") for path, prior in self.priors.items()},
             "n_draws": self.n_draws,
             "n_replicates": self.n_replicates,
+            "n_failed_pilots": self.n_failed_pilots,
             "n_failed": self.n_failed,
             "trial_is_run": _plain(self.run),
             "trial_is_run_at_declared": {"value": (share := self.declared_share).value, "mcse": share.mcse},
@@ -271,7 +275,8 @@ def pilot_value(
         declared_pilot=decided_at(pilot_point, rule, name, AT_DECLARED),
         declared_trial={one: point.share([one], AT_DECLARED) for one in names},
         n_replicates=n_replicates,
-        n_failed=sum(one.failed for one in decided) + sum(share.failed for made in shares.values() for share in made),
+        n_failed_pilots=sum(one.failed for one in decided),
+        n_failed=sum(share.failed for made in shares.values() for share in made),
     )
 
 

@@ -1,5 +1,7 @@
 """Faces of assurance, decisions and pilots: sentences filled in from results, figures tidy, the terminal within 80 columns."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from contracts.test_decisions import DECLARED, POINTS, RULE
@@ -130,3 +132,13 @@ def test_averages_of_100(value, mcse, words):
 )
 def test_means_carry_their_interval(value, mcse, words):
     assert with_interval(value, mcse, 1) == words
+
+
+def test_pilots_that_fail_are_counted_and_many_of_them_come_first(made):
+    usual = made["pilot, usual"]
+    of = usual.n_draws * usual.n_replicates
+    assert f"Could not be analyzed: 0 of {of:,} pilots" in " ".join(usual.summary().split())
+    assert "Caution" not in usual.summary()
+    few, many = (replace(usual, n_failed_pilots=round(share * of)).summary().splitlines()[1] for share in (0.04, 0.06))
+    assert not few.startswith("Caution")
+    assert many.startswith("Caution: 6.0")

@@ -11,6 +11,7 @@ from simtrials.planning.hypercube import Mean
 from simtrials.planning.pilot import Compared, PilotValue
 from simtrials.report import look, numbers
 from simtrials.report.figures.canvas import apart, finished, number_axis, save, sheet, styled, text_width
+from simtrials.report.look import MANY_FAILED
 from simtrials.report.names import unit_of
 from simtrials.report.planning.text import (
     draws_in_words,
@@ -85,13 +86,30 @@ def pilot_summary(found: PilotValue) -> str:
         "Assumed: the same design with fewer patients of its own, data not pooled, nothing of the trial changed by the pilot's result, the trial "
         "begins when the pilot is over, prices and sites of a trial.",
         f"±: 95% Monte Carlo interval; differences at the same draws. {draws_in_words(found.scenario, found.n_draws, found.n_replicates)}",
-        f"{numbers.whole(found.n_failed)} failed.",
+        _failures(found),
     ]
     head = f"{found.scenario.name}: a pilot of {numbers.whole(found.pilot.n_patients)} patients before the trial?"
-    lines = [paragraph(head), paragraph(pilot_sentence(found)), paragraph(spared_sentence(found))]
+    pilots = found.n_draws * found.n_replicates
+    many = found.n_failed_pilots > MANY_FAILED * pilots
+    share = f"{numbers.in_percent(found.n_failed_pilots, pilots)} of the pilots could not be analyzed, and count as consider"
+    lines = [
+        paragraph(head),
+        *([paragraph(f"Caution: {share}.")] if many else []),
+        paragraph(pilot_sentence(found)),
+        paragraph(spared_sentence(found)),
+    ]
     return "\n".join(
         [*lines, aligned(table, right=(1, 2, 3), flexible=(0, 1, 2)), paragraph(pilot_rule(found), INDENT), paragraph(" ".join(notes), INDENT)]
     )
+
+
+def _failures(found: PilotValue) -> str:
+    """`Could not be analyzed: 0 of 15,360 pilots, 0 of 15,360 trials.`"""
+    of = found.n_draws * found.n_replicates
+    parts = [f"{numbers.whole(found.n_failed_pilots)} of {numbers.whole(of)} pilots"]
+    trials = of * len(found.successes)
+    parts.append(f"{numbers.whole(found.n_failed)} of {numbers.whole(trials)} {'trials' if len(found.successes) == 1 else 'analyses of trials'}")
+    return f"Could not be analyzed: {', '.join(parts)}."
 
 
 def pilot_rule(found: PilotValue) -> str:
