@@ -22,6 +22,7 @@ from simtrials.planning.futures import expected_cost, takes_of
 from simtrials.planning.points import Points, Share
 from simtrials.planning.sample_size import PATIENTS, feasible_numbers
 from simtrials.planning.search import Found, Search
+from simtrials.planning.table_power import teeth_of
 from simtrials.trial.eligibility import Limits
 from simtrials.trial.prepare import build
 
@@ -329,7 +330,8 @@ class _Searcher:
             return self.points.at({**changes, numbers.path: n}, independent=n).share([analysis], of)
 
         nominal = here.analyses[analysis].nominal
-        search = Search(simulate, self.asked.power, numbers.step, numbers.least, numbers.most, nominal, self.precision, self.trials)
+        teeth = teeth_of(Points(here, self.points.out, self.points.workers, self.points.tables), [analysis], numbers.path)
+        search = Search(simulate, self.asked.power, numbers.step, numbers.least, numbers.most, nominal, self.precision, self.trials, teeth=teeth)
         start = _first_guess(here.design.n_patients, seen, self.asked.power, nominal)
         found = search.run(min(max(start, numbers.least), numbers.most))
         self._spent.append(found.replicates)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from contracts.test_cli import call
 from double.survey_design import standard_error_of_share
+from double.table_power import z_power
 
 from simtrials.core.errors import DeclarationError, SimtrialsError
 from simtrials.engine.files import find_scenario, read, read_table, scenario_from, tables_of
@@ -14,6 +15,7 @@ from simtrials.planning.enrollment_result import Choice, UnderShape
 from simtrials.planning.funnel import Funnel, funnel
 from simtrials.planning.futures import FUTURES, Spread, Takes
 from simtrials.planning.points import Share
+from simtrials.planning.saw_tooth import SawTooth
 from simtrials.planning.search import Found
 from simtrials.stats.closed_form import t_test_sample_size
 from simtrials.stats.survey import rescaled_bootstrap
@@ -296,3 +298,19 @@ def test_the_command_writes_a_page_that_stands_alone(tmp_path):
     assert not [word for word in (">nan", ">None", "nan ") if word in page]
     assert (folder / "enrollment.csv").is_file()
     assert (folder / "trade-off.png").is_file()
+
+
+def test_of_a_yes_or_no_outcome_the_number_is_that_from_which_on_the_power_holds(tmp_path):
+    """Risks of 20 against 50% in everybody: the exact number by an enumeration of all tables."""
+    odds = {"kind": "constant", "log_odds_ratio": float(np.log(4.0))}
+    endpoints = {"healed": {"kind": "binary", "control_risk": 0.2, "event_is": "good", "effects": {"active": odds}}}
+    analyses = {"score": {"kind": "risk_difference", "endpoint": "healed"}}
+    asked = {"over": {"eligibility.0.at_least": [0.0, 2.0]}, "analysis": "score", "power": 0.8}
+    scenario = marked(endpoints=endpoints, analyses=analyses, enrollment=asked)
+    made = whom_to_enroll(scenario, n_replicates=1024, precision=0.03, n_jobs=1, out=tmp_path)
+    reached = [n for n in range(60, 100, 2) if z_power(n // 2, 0.5, 0.2, True) >= 0.8]
+    exact = next(n for n in reached if all(m in reached for m in range(n, 100, 2)))
+    for choice in made.shapes[0].choices:
+        assert isinstance(choice.found.line, SawTooth)
+        assert choice.found.lower <= exact <= choice.found.upper
+    assert "from which on the target holds" in " ".join(made.summary().split())

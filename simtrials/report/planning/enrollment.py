@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from simtrials.engine.scenario import Scenario
+from simtrials.inference.analyses.tables import OfTables
 from simtrials.planning.enrollment_result import NEAR_BEST, NEAR_POWER, Best, Choice, UnderShape, WhomToEnroll
+from simtrials.planning.table_power import LARGEST_ARM
 from simtrials.report import numbers
 from simtrials.report.names import spoken_assay
 from simtrials.report.planning.text import field_in_words, in_percent, name_in_words
@@ -276,7 +278,13 @@ def notes(found: WhomToEnroll) -> Iterator[str]:
     yield f"±: 95% Monte Carlo interval. Ranges of {ranges} hold 95% of futures: {listed(held)}."
     if not survey:
         yield "The prevalence of the marker is taken as known."
-    if found.scenario.analyses[found.asked.analysis].needs_binary:
+    analysis = found.scenario.analyses[found.asked.analysis]
+    if isinstance(analysis, OfTables):
+        yield (
+            "Power is saw-toothed in the number; given is the number from which on the target holds, or, with more than "
+            f"{LARGEST_ARM} patients in an arm, where the smooth course of power reaches it."
+        )
+    elif analysis.needs_binary:
         yield "Of a yes-or-no outcome power may be saw-toothed in the number; given is where its smooth course reaches the target."
     if found.left_out:
         asked = name_in_words(found.scenario, found.asked.analysis, alone=True)
