@@ -58,7 +58,7 @@ def decide(
     rule = _rule(lower_reference, target, false_go, false_stop, analysis)
     scenario = _scenario(file, changes(set_) | rule, prior)
     with Bar(quiet, "trials") as bar:
-        found = _stoppable(decisions, scenario, n_draws=draws, n_replicates=replicates, n_jobs=jobs, out=out, progress=bar)
+        found = decisions(scenario, n_draws=draws, n_replicates=replicates, n_jobs=jobs, out=out, progress=bar)
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
         saved(found, Path(out) / "points" / f"{scenario.name}-decisions")
@@ -97,7 +97,7 @@ def pilot(
     asked = {name: value for name, value in (("pilot.n_patients", patients), ("pilot.proceed", proceed)) if value is not None}
     scenario = _scenario(file, changes(set_) | rule | asked, prior)
     with Bar(quiet, "trials") as bar:
-        found = _stoppable(pilot_value, scenario, n_draws=draws, n_replicates=replicates, n_jobs=jobs, out=out, progress=bar)
+        found = pilot_value(scenario, n_draws=draws, n_replicates=replicates, n_jobs=jobs, out=out, progress=bar)
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
         saved(found, Path(out) / "points" / f"{scenario.name}-pilot")
@@ -116,12 +116,3 @@ def _scenario(file: str, settings: dict[str, Any], prior: list[str] | None) -> "
 
     read_trial(file)  # what declares no trial is refused as such, before settings that only a trial has
     return read_trial(file, settings | ({"priors": changes(prior)} if prior else {}))
-
-
-def _stoppable(ask: Any, scenario: "Scenario", **how: Any) -> Any:
-    from simtrials.core.errors import Stopped
-
-    try:
-        return ask(scenario, **how)
-    except KeyboardInterrupt:
-        raise Stopped("stopped; run the same command to continue") from None

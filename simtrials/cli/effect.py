@@ -39,27 +39,23 @@ def effect(
 
     See also: size, power, assurance
     """
-    from simtrials.core.errors import Stopped
     from simtrials.engine.evidence.scenario import EvidenceScenario
     from simtrials.engine.files import read
     from simtrials.planning.detectable_effect import detectable_effect
 
     scenario = read(file, changes(set_))
     with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:
-        try:
-            found = detectable_effect(
-                scenario,
-                the_analysis(scenario, analysis),
-                power=power,
-                over=over,
-                precision=precision,
-                budget=budget,
-                n_jobs=jobs,
-                out=out,
-                progress=bar,
-            )
-        except KeyboardInterrupt:
-            raise Stopped("stopped; run the same command to continue") from None
+        found = detectable_effect(
+            scenario,
+            the_analysis(scenario, analysis),
+            power=power,
+            over=over,
+            precision=precision,
+            budget=budget,
+            n_jobs=jobs,
+            out=out,
+            progress=bar,
+        )
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
         saved(found, Path(out) / "points" / f"{scenario.name}-effect")

@@ -40,27 +40,23 @@ def enroll(
 
     See also: size, power, check
     """
-    from simtrials.core.errors import Stopped
     from simtrials.engine.files import read_trial
     from simtrials.planning.enrollment import whom_to_enroll
 
     scenario = read_trial(file, changes(set_))
     with Bar(quiet, "choices") as bar:
-        try:
-            found = whom_to_enroll(
-                scenario,
-                fields_of([over]) if over else None,
-                analysis=analysis,
-                power=power,
-                budget=budget,
-                precision=precision,
-                most=most,
-                n_jobs=jobs,
-                out=out,
-                progress=bar,
-            )
-        except KeyboardInterrupt:
-            raise Stopped("stopped; run the same command to continue") from None
+        found = whom_to_enroll(
+            scenario,
+            fields_of([over]) if over else None,
+            analysis=analysis,
+            power=power,
+            budget=budget,
+            precision=precision,
+            most=most,
+            n_jobs=jobs,
+            out=out,
+            progress=bar,
+        )
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
         page = found.report(Path(out) / "points" / f"{scenario.name}-enroll", shlex.join(["simtrials", *sys.argv[1:]]))

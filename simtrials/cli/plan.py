@@ -37,19 +37,15 @@ def power(
 
     See also: size, run, quick
     """
-    from simtrials.core.errors import Stopped
     from simtrials.engine.evidence.scenario import EvidenceScenario
     from simtrials.engine.files import read
     from simtrials.planning.power_curve import power_curve
 
     scenario = read(file, changes(set_))
     with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:
-        try:
-            found = power_curve(
-                scenario, fields_of(over), analyses=analysis or (), n_replicates=replicates, mcse=mcse, n_jobs=jobs, out=out, progress=bar
-            )
-        except KeyboardInterrupt:
-            raise Stopped("stopped; run the same command to continue") from None
+        found = power_curve(
+            scenario, fields_of(over), analyses=analysis or (), n_replicates=replicates, mcse=mcse, n_jobs=jobs, out=out, progress=bar
+        )
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
         saved(found, Path(out) / "points" / f"{scenario.name}-power")
@@ -81,7 +77,7 @@ def size(
 
     See also: effect, power, run, quick, words
     """
-    from simtrials.core.errors import SimtrialsError, Stopped
+    from simtrials.core.errors import SimtrialsError
     from simtrials.engine.evidence.scenario import EvidenceScenario
     from simtrials.engine.files import read
     from simtrials.planning.sample_size import sample_size
@@ -92,12 +88,9 @@ def size(
     if words and isinstance(scenario, EvidenceScenario):
         raise SimtrialsError(f"--words writes about the patients of one trial, and {scenario.name} is about bodies of evidence; leave it out")
     with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:
-        try:
-            found = sample_size(
-                scenario, list(dict.fromkeys(names)), power=power, precision=precision, budget=budget, most=most, n_jobs=jobs, out=out, progress=bar
-            )
-        except KeyboardInterrupt:
-            raise Stopped("stopped; run the same command to continue") from None
+        found = sample_size(
+            scenario, list(dict.fromkeys(names)), power=power, precision=precision, budget=budget, most=most, n_jobs=jobs, out=out, progress=bar
+        )
     if words:
         written = found.words()
         typer.echo(json.dumps(written.to_dict(), indent=1, ensure_ascii=False) if as_json else written.markdown, nl=as_json)
@@ -132,17 +125,13 @@ def assurance(
 
     See also: decide, pilot, meta, kinds distributions
     """
-    from simtrials.core.errors import Stopped
     from simtrials.engine.evidence.scenario import EvidenceScenario
     from simtrials.engine.files import read
     from simtrials.planning.assurance import assurance as averaged
 
     scenario = read(file, changes(set_) | ({"priors": changes(prior)} if prior else {}))
     with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:
-        try:
-            found = averaged(scenario, analyses=analysis or (), n_draws=draws, n_replicates=replicates, n_jobs=jobs, out=out, progress=bar)
-        except KeyboardInterrupt:
-            raise Stopped("stopped; run the same command to continue") from None
+        found = averaged(scenario, analyses=analysis or (), n_draws=draws, n_replicates=replicates, n_jobs=jobs, out=out, progress=bar)
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
         saved(found, Path(out) / "points" / f"{scenario.name}-assurance")

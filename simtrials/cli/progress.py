@@ -10,6 +10,8 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from simtrials.core.errors import Stopped
+
 
 class Bar:
     """Call it with the cell, the replicates done and the replicates wanted."""
@@ -51,6 +53,8 @@ class Bar:
             self._progress.stop()
         if self._before_us is not None:
             signal.signal(signal.SIGINT, self._before_us)
+        if kind is KeyboardInterrupt:
+            raise Stopped("stopped; run the same command to continue") from None
 
     def warn(self, sentence: str) -> None:
         """Say at once that something goes wrong."""

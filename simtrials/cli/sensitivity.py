@@ -40,19 +40,15 @@ def sensitivity(
 
     See also: power, assurance, size, kinds distributions
     """
-    from simtrials.core.errors import Stopped
     from simtrials.engine.evidence.scenario import EvidenceScenario
     from simtrials.engine.files import read
     from simtrials.planning.sensitivity import sensitivity as examined
 
     scenario = read(file, changes(set_))
     with Bar(quiet, "reviews" if isinstance(scenario, EvidenceScenario) else "trials") as bar:
-        try:
-            found = examined(
-                scenario, read_values(vary), analyses=analysis or (), n_replicates=replicates, n_global=global_, n_jobs=jobs, out=out, progress=bar
-            )
-        except KeyboardInterrupt:
-            raise Stopped("stopped; run the same command to continue") from None
+        found = examined(
+            scenario, read_values(vary), analyses=analysis or (), n_replicates=replicates, n_global=global_, n_jobs=jobs, out=out, progress=bar
+        )
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if not as_json and not quiet:
         for form in ("png", "svg"):

@@ -11,6 +11,7 @@ import pytest
 from command_line import call
 
 from simtrials.cli.progress import Bar
+from simtrials.core.errors import Stopped
 from simtrials.engine.files import find_scenario
 
 
@@ -265,6 +266,13 @@ def test_ctrl_c_lost_in_a_callback_is_raised_at_the_next_block():
         with pytest.raises(KeyboardInterrupt):
             bar("as declared", 512, 512)
     assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+
+
+def test_ctrl_c_under_a_bar_ends_with_a_sentence_and_other_errors_stay_as_they_are():
+    with pytest.raises(Stopped, match="run the same command to continue"), Bar(quiet=True):
+        raise KeyboardInterrupt
+    with pytest.raises(ValueError, match="another"), Bar(quiet=True):
+        raise ValueError("another")
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
