@@ -24,6 +24,7 @@ from simtrials.engine.meta_priors import with_meta_priors
 from simtrials.engine.scenario import Scenario, scenario_problems
 from simtrials.trial.checks import Draft
 
+PRIORS = "priors"
 NAMED = ("assays", "endpoints", "departures", "estimands", "analyses", "patterns", "outcomes", "syntheses", "variants", "priors")
 """Tables of named items; each item is checked on its own."""
 Readable = Scenario | EvidenceScenario
@@ -52,9 +53,11 @@ def read(path: str | Path, changes: Mapping[str, Any] | None = None) -> Readable
 
 
 def _forget_sources(raw: dict[str, Any], place: str, value: Any) -> None:
-    """Sources of fields that a change has taken away go with them."""
+    """Sources of fields that a change has taken away go with them, and so does that of the priors as a whole when others take their place."""
     sources = raw.get("sources")
     if isinstance(sources, dict) and isinstance(value, dict):
+        if place == PRIORS:
+            sources = {path: words for path, words in sources.items() if path != PRIORS}
         below = [path for path in sources if path.startswith(f"{place}.")]
         raw["sources"] = {path: words for path, words in sources.items() if path not in below or _leads_somewhere(value, path[len(place) + 1 :])}
 

@@ -9,7 +9,7 @@ from command_line import call
 from scipy.special import ndtr, ndtri
 
 from simtrials.core.errors import DeclarationError, SimtrialsError
-from simtrials.engine.files import scenario_from
+from simtrials.engine.files import read, scenario_from
 from simtrials.engine.run import run
 from simtrials.planning.assurance import assurance
 from simtrials.planning.detectable_effect import detectable_effect
@@ -228,3 +228,12 @@ def test_priors_that_cannot_be_used_say_why(priors, told, tmp_path):
     with pytest.raises(SimtrialsError, match=told):
         assurance(trial(priors=priors), n_draws=30, out=tmp_path)
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_priors_that_take_the_place_of_declared_ones_do_not_keep_their_source():
+    path = "endpoints.madrs.effects.active.mean_smd"
+    assert "priors" in read("next_trial").sources
+    other = read("next_trial", {"priors": {path: {"kind": "normal", "mean": 0.2, "sd": 0.1}}})
+    assert list(other.priors) == [path]
+    assert "priors" not in other.sources
+    assert "population" in other.sources

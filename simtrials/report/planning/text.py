@@ -187,7 +187,8 @@ def assurance_summary(found: Assurance) -> str:
         lines.append(
             paragraph(f"In {share} of 100 draws the drug does nothing or harms; with very many patients the average would be {limit}.", INDENT)
         )
-    source = found.scenario.sources.get("priors")
+    declared = dict(found.priors) == dict(found.scenario.priors)
+    source = found.scenario.sources.get("priors") if declared else None
     lines += [paragraph(f"Priors: {source}.", INDENT)] if source else []
     lines.append(paragraph(f"±: 95% Monte Carlo interval. {draws_in_words(found.scenario, found.n_draws, found.n_replicates)}", INDENT))
     return "\n".join(lines)
